@@ -1,0 +1,65 @@
+# The ledger's commands. `make` shows them.
+
+GO ?= go
+LINT_VERSION := v2.15.0
+LINT := .cache/golangci-lint-$(LINT_VERSION)
+
+.PHONY: help
+help: ## show this list
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
+
+.PHONY: build
+build: ## build bin/ledger
+	$(GO) build -trimpath -o bin/ledger ./cmd/ledger
+
+.PHONY: run
+run: build ## build and start the server on the embedded store, with a demo merchant and the sandbox bank
+	./bin/ledger serve --demo
+
+.PHONY: test
+test: postgres node ## run every test; gets what it needs by itself
+	$(GO) test -race -timeout 20m ./...
+
+.PHONY: lint
+lint: $(LINT) ## gofmt, vet and the linters
+	$(LINT) run ./...
+
+.PHONY: bench
+bench: ## run the Go benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+.PHONY: fuzz
+FUZZTIME ?= 30s
+fuzz: ## run every fuzz target for FUZZTIME
+	@for p in $$($(GO) list ./...); do \
+	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
+	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
+	  done; done
+
+$(LINT):
+	mkdir -p .cache
+	GOBIN=$(CURDIR)/.cache $(GO) install github.com/golangci/golangci-lint/v2/cmd/golangci-lint@$(LINT_VERSION)
+	mv .cache/golangci-lint $@
+
+# The tests start a private PostgreSQL cluster (eventstore/testpg). They need its programs: a server named by
+# LEDGER_TEST_POSTGRES, programs on this machine, or Debian's package.
+.PHONY: postgres
+postgres:
+	@if [ -n "$$LEDGER_TEST_POSTGRES" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo 'The tests need PostgreSQL: install the Debian package postgresql, or set LEDGER_TEST_POSTGRES to the URL of a server.' >&2; exit 1; fi; \
+	echo 'Installing the Debian package postgresql for the tests'; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
+
+# The callback tests run the sample verifiers of the API document: they are written for Node.
+.PHONY: node
+node:
+	@if command -v node >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo 'The callback tests need Node: install the Debian package nodejs.' >&2; exit 1; fi; \
+	echo 'Installing the Debian package nodejs for the tests'; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs >/dev/null
+
+.PHONY: clean
+clean: ## remove what was built; data stays
+	rm -rf bin .cache

@@ -1,0 +1,43 @@
+package postgres
+
+import (
+	"errors"
+	"fmt"
+	"strings"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// explain says what a failure of PostgreSQL means to the one who must mend it. The server's own text is kept.
+func explain(err error) error {
+	var connect *pgconn.ConnectError
+	if errors.As(err, &connect) {
+		return fmt.Errorf("PostgreSQL cannot be reached: %w", err)
+	}
+	var e *pgconn.PgError
+	if !errors.As(err, &e) {
+		return err
+	}
+	switch {
+	case e.Code == "53100":
+		return fmt.Errorf("PostgreSQL's disk is full: %w", err)
+	case e.Code == "53300":
+		return fmt.Errorf("PostgreSQL has no connection to spare: %w", err)
+	case e.Code == "25006":
+		return fmt.Errorf("PostgreSQL is read-only, a standby perhaps: %w", err)
+	case strings.HasPrefix(e.Code, "57P"):
+		return fmt.Errorf("PostgreSQL is going down or coming up: %w", err)
+	}
+	return err
+}
+
+// refused tells whether an error of the message with COMMIT is the server's definite refusal, so that nothing was
+// written. Everything else leaves the outcome open: a broken connection; a server that is going down, which may say so
+// after it has committed and while it waits for a standby; a pooler or a server that itself does not know.
+func refused(err error) bool {
+	if pgconn.SafeToRetry(err) { // nothing was sent
+		return true
+	}
+	var e *pgconn.PgError
+	return errors.As(err, &e) && e.SeverityUnlocalized == "ERROR" && !strings.HasPrefix(e.Code, "08") && e.Code != "40003"
+}

@@ -1,0 +1,188 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/google/uuid"
+	"github.com/jackc/pgx/v5"
+
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+const selectEvents = `SELECT partition, seq, version, schema, effective_at, recorded_at, event_id, hash, stream, subject, type,
+	dedupe_key, evidence_digests, data, meta FROM events `
+
+// Head returns the tip of a partition.
+func (s *Store) Head(ctx context.Context, partition int) (eventstore.Head, error) {
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return eventstore.Head{}, err
+	}
+	head, err := scanHead(partition, s.pool.QueryRow(ctx,
+		"SELECT seq, hash, epoch, recorded_at FROM heads WHERE partition = $1", partition))
+	if err != nil {
+		return eventstore.Head{}, fmt.Errorf("read the head of partition %d: %w", partition, explain(err))
+	}
+	return head, nil
+}
+
+func scanHead(partition int, row pgx.Row) (eventstore.Head, error) {
+	head := eventstore.Head{Partition: partition}
+	var hash []byte
+	var recorded *int64
+	err := row.Scan(&head.Seq, &hash, &head.Epoch, &recorded)
+	switch {
+	case errors.Is(err, pgx.ErrNoRows):
+		return eventstore.Head{}, eventstore.ErrPartition
+	case err != nil:
+		return eventstore.Head{}, err
+	case len(hash) != len(head.Hash):
+		return eventstore.Head{}, fmt.Errorf("%w: a head's hash of %d bytes", eventstore.ErrBroken, len(hash))
+	}
+	head.Hash = eventstore.Hash(hash)
+	if recorded != nil {
+		head.RecordedAt = time.UnixMicro(*recorded).UTC()
+	}
+	return head, nil
+}
+
+// Read returns up to limit records behind position after, in order.
+func (s *Store) Read(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Record, error) {
+	if err := eventstore.CheckPage(after, limit); err != nil {
+		return nil, err
+	}
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return nil, err
+	}
+	records, err := s.events(ctx, "WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3", partition, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read partition %d behind %d: %w", partition, after, err)
+	}
+	return records, nil
+}
+
+// ReadStream returns up to limit records of a stream behind version after, in order.
+func (s *Store) ReadStream(ctx context.Context, partition int, stream string, after int64, limit int) ([]eventstore.Record, error) {
+	if err := eventstore.CheckPage(after, limit); err != nil {
+		return nil, err
+	}
+	if err := s.checkPartition(ctx, partition); err != nil || !eventstore.ValidText(stream) {
+		return nil, err
+	}
+	records, err := s.events(ctx, "WHERE partition = $1 AND stream = $2 AND version > $3 ORDER BY version LIMIT $4",
+		partition, stream, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read stream %q behind version %d: %w", stream, after, err)
+	}
+	return records, nil
+}
+
+// ReadSubjects returns the records of the subjects, in order of position.
+func (s *Store) ReadSubjects(ctx context.Context, partition int, subjects []string) ([]eventstore.Record, error) {
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return nil, err
+	}
+	records, err := s.events(ctx, "WHERE partition = $1 AND subject = ANY ($2::text[]) ORDER BY seq", partition, storable(subjects))
+	if err != nil {
+		return nil, fmt.Errorf("read %d subjects of partition %d: %w", len(subjects), partition, err)
+	}
+	return records, nil
+}
+
+// Lookup returns the positions of the records that hold the keys.
+func (s *Store) Lookup(ctx context.Context, partition int, keys []string) (map[string]int64, error) {
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return nil, err
+	}
+	taken := map[string]int64{}
+	rows, err := s.pool.Query(ctx, "SELECT key, seq FROM keys WHERE partition = $1 AND key = ANY ($2::text[])", partition, storable(keys))
+	if err == nil {
+		var key string
+		var seq int64
+		_, err = pgx.ForEachRow(rows, []any{&key, &seq}, func() error {
+			taken[key] = seq
+			return nil
+		})
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look up %d keys in partition %d: %w", len(keys), partition, explain(err))
+	}
+	return taken, nil
+}
+
+// storable leaves out what PostgreSQL refuses as text. Records cannot hold it, so it is not there to be found.
+func storable(names []string) []string {
+	if !slices.ContainsFunc(names, invalid) {
+		return names
+	}
+	return slices.DeleteFunc(slices.Clone(names), invalid)
+}
+
+func invalid(name string) bool { return !eventstore.ValidText(name) }
+
+// Evidence returns the raw messages of one record, in order.
+func (s *Store) Evidence(ctx context.Context, p eventstore.Position) ([]eventstore.Evidence, error) {
+	messages, err := s.evidence(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("read the evidence of record %s: %w", p, explain(err))
+	}
+	return messages, nil
+}
+
+func (s *Store) evidence(ctx context.Context, p eventstore.Position) ([]eventstore.Evidence, error) {
+	head, err := s.Head(ctx, p.Partition)
+	if err != nil {
+		return nil, err
+	}
+	if p.Seq < 1 || p.Seq > head.Seq {
+		return nil, eventstore.ErrNotFound
+	}
+	rows, err := s.pool.Query(ctx, "SELECT media_type, body FROM evidence WHERE partition = $1 AND seq = $2 ORDER BY n", p.Partition, p.Seq)
+	if err != nil {
+		return nil, err
+	}
+	return pgx.CollectRows(rows, pgx.RowToStructByPos[eventstore.Evidence])
+}
+
+// events reads whole records.
+func (s *Store) events(ctx context.Context, where string, args ...any) ([]eventstore.Record, error) {
+	rows, err := s.pool.Query(ctx, selectEvents+where, args...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	defer rows.Close()
+	var records []eventstore.Record
+	for rows.Next() {
+		var r eventstore.Record
+		if err := scan(rows, &r); err != nil {
+			return nil, explain(err)
+		}
+		records = append(records, r)
+	}
+	return records, explain(rows.Err())
+}
+
+func scan(rows pgx.Rows, r *eventstore.Record) error {
+	var id [16]byte
+	var hash, digests []byte
+	var effective, recorded int64
+	var dedupe string
+	if err := rows.Scan(&r.Partition, &r.Seq, &r.Version, &r.Schema, &effective, &recorded, &id, &hash, &r.Stream, &r.Subject, &r.Type,
+		&dedupe, &digests, &r.Data, &r.Meta); err != nil {
+		return err
+	}
+	if len(hash) != len(r.Hash) {
+		return fmt.Errorf("%w: record %s: hash of %d bytes", eventstore.ErrBroken, r.Position(), len(hash))
+	}
+	r.EventID, r.Hash = uuid.UUID(id), eventstore.Hash(hash)
+	r.EffectiveAt, r.RecordedAt = time.UnixMicro(effective).UTC(), time.UnixMicro(recorded).UTC()
+	r.Keys = eventstore.SplitKeys(dedupe)
+	var err error
+	if r.EvidenceDigests, err = eventstore.SplitDigests(digests); err != nil {
+		return fmt.Errorf("record %s: %w", r.Position(), err)
+	}
+	return nil
+}

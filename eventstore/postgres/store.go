@@ -1,0 +1,123 @@
+package postgres
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5"
+	"github.com/jackc/pgx/v5/pgxpool"
+	"github.com/jackc/pgx/v5/stdlib"
+
+	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/migrations"
+)
+
+// maxConnections of a store's pool, where the address does not say pool_max_conns.
+const maxConnections = 16
+
+// settings of every connection. They are set by a statement, not while connecting, which poolers in between may refuse.
+//
+//   - A client that is gone with the head's lock must not hold up the others: the server asks after it (keepalives), and
+//     ends a transaction that stands still.
+//   - An answer means durable, so the database's default is not taken where it says otherwise. Waiting for standbys
+//     (remote_apply and so on) is left as it is.
+const settings = `SET search_path = public;
+	SET idle_in_transaction_session_timeout = '30s';
+	SET tcp_keepalives_idle = 10;
+	SET tcp_keepalives_interval = 5;
+	SET tcp_keepalives_count = 3;
+	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
+
+// Store is a log in PostgreSQL. It is safe for concurrent use.
+type Store struct {
+	pool       *pgxpool.Pool
+	partitions atomic.Int64 // as last read; Adopt changes it
+}
+
+var _ eventstore.Store = (*Store)(nil)
+
+// Open opens the log in the database at dsn, a URL or key=value pairs, which Migrate has prepared. migrations.ErrPending when
+// it is not up to date, eventstore.ErrNewer when a newer program has made it.
+func Open(ctx context.Context, dsn string) (*Store, error) {
+	s, err := open(ctx, dsn)
+	if err != nil {
+		return nil, fmt.Errorf("open the log in PostgreSQL: %w", err)
+	}
+	return s, nil
+}
+
+func open(ctx context.Context, dsn string) (*Store, error) {
+	config, err := pgxpool.ParseConfig(dsn)
+	if err != nil {
+		return nil, err
+	}
+	if !strings.Contains(dsn, "pool_max_conns") {
+		config.MaxConns = maxConnections
+	}
+	config.AfterConnect = prepare
+	pool, err := pgxpool.NewWithConfig(ctx, config)
+	if err != nil {
+		return nil, err
+	}
+	s := &Store{pool: pool}
+	if err := s.check(ctx); err != nil {
+		pool.Close()
+		return nil, err
+	}
+	return s, nil
+}
+
+// prepare makes a new connection ready.
+func prepare(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.PgConn().Exec(ctx, settings).ReadAll(); err != nil {
+		return fmt.Errorf("set up the connection: %w", err)
+	}
+	return nil
+}
+
+func (s *Store) check(ctx context.Context) error {
+	db := stdlib.OpenDBFromPool(s.pool)
+	if err := errors.Join(migrations.Check(ctx, db, migrations.Postgres, migrations.Log), db.Close()); err != nil {
+		return err
+	}
+	_, err := s.Info(ctx)
+	return err
+}
+
+// Info returns the ledger's id and its number of partitions.
+func (s *Store) Info(ctx context.Context) (eventstore.Info, error) {
+	var info eventstore.Info
+	err := s.pool.QueryRow(ctx, "SELECT id, partitions FROM ledger").Scan((*[16]byte)(&info.LedgerID), &info.Partitions)
+	if errors.Is(err, pgx.ErrNoRows) {
+		return eventstore.Info{}, fmt.Errorf("the log has no id yet: %w", migrations.ErrPending)
+	}
+	if err != nil {
+		return eventstore.Info{}, fmt.Errorf("read the ledger's id: %w", explain(err))
+	}
+	s.partitions.Store(int64(info.Partitions))
+	return info, nil
+}
+
+// checkPartition refuses a partition that the log does not have.
+func (s *Store) checkPartition(ctx context.Context, partition int) error {
+	if partition >= 0 && int64(partition) < s.partitions.Load() {
+		return nil
+	}
+	info, err := s.Info(ctx) // another process may have adopted more of them
+	if err != nil {
+		return err
+	}
+	if partition < 0 || partition >= info.Partitions {
+		return fmt.Errorf("partition %d of %d: %w", partition, info.Partitions, eventstore.ErrPartition)
+	}
+	return nil
+}
+
+// Close waits for operations in progress and closes the connections. The store cannot be used afterwards.
+func (s *Store) Close() error {
+	s.pool.Close()
+	return nil
+}

@@ -1,0 +1,220 @@
+package sqlite
+
+import (
+	"cmp"
+	"context"
+	"database/sql"
+	"errors"
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/google/uuid"
+
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+// maxNames is how many subjects or keys one query asks for.
+const maxNames = 500
+
+const selectEvents = `SELECT partition, seq, stream, version, subject, type, schema, event_id, effective_at, recorded_at,
+	dedupe_key, data, meta, evidence_digests, hash FROM events `
+
+type querier interface {
+	QueryRowContext(ctx context.Context, query string, args ...any) *sql.Row
+}
+
+// Head returns the tip of a partition.
+func (s *Store) Head(ctx context.Context, partition int) (eventstore.Head, error) {
+	head, err := readHead(ctx, s.readers, partition)
+	if err != nil {
+		return eventstore.Head{}, fmt.Errorf("read the head of partition %d: %w", partition, explain(err))
+	}
+	return head, nil
+}
+
+func readHead(ctx context.Context, db querier, partition int) (eventstore.Head, error) {
+	head := eventstore.Head{Partition: partition}
+	var hash []byte
+	var recorded sql.NullInt64
+	err := db.QueryRowContext(ctx, "SELECT seq, hash, epoch, recorded_at FROM heads WHERE partition = $1", partition).
+		Scan(&head.Seq, &hash, &head.Epoch, &recorded)
+	switch {
+	case errors.Is(err, sql.ErrNoRows):
+		return eventstore.Head{}, eventstore.ErrPartition
+	case err != nil:
+		return eventstore.Head{}, err
+	case len(hash) != len(head.Hash):
+		return eventstore.Head{}, fmt.Errorf("%w: a head's hash of %d bytes", eventstore.ErrBroken, len(hash))
+	}
+	head.Hash = eventstore.Hash(hash)
+	if recorded.Valid {
+		head.RecordedAt = time.UnixMicro(recorded.Int64).UTC()
+	}
+	return head, nil
+}
+
+// Read returns up to limit records behind position after, in order.
+func (s *Store) Read(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Record, error) {
+	if err := eventstore.CheckPage(after, limit); err != nil {
+		return nil, err
+	}
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return nil, err
+	}
+	records, err := s.events(ctx, "WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3", partition, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read partition %d behind %d: %w", partition, after, err)
+	}
+	return records, nil
+}
+
+// ReadStream returns up to limit records of a stream behind version after, in order.
+func (s *Store) ReadStream(ctx context.Context, partition int, stream string, after int64, limit int) ([]eventstore.Record, error) {
+	if err := eventstore.CheckPage(after, limit); err != nil {
+		return nil, err
+	}
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return nil, err
+	}
+	records, err := s.events(ctx, "WHERE partition = $1 AND stream = $2 AND version > $3 ORDER BY version LIMIT $4",
+		partition, stream, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read stream %q behind version %d: %w", stream, after, err)
+	}
+	return records, nil
+}
+
+// ReadSubjects returns the records of the subjects, in order of position.
+func (s *Store) ReadSubjects(ctx context.Context, partition int, subjects []string) ([]eventstore.Record, error) {
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return nil, err
+	}
+	var records []eventstore.Record
+	for names := range slices.Chunk(distinct(subjects), maxNames) {
+		part, err := s.events(ctx, "WHERE partition = ? AND subject IN ("+marks(len(names))+") ORDER BY seq", args(partition, names)...)
+		if err != nil {
+			return nil, fmt.Errorf("read %d subjects of partition %d: %w", len(subjects), partition, err)
+		}
+		records = append(records, part...)
+	}
+	slices.SortFunc(records, func(a, b eventstore.Record) int { return cmp.Compare(a.Seq, b.Seq) })
+	return records, nil
+}
+
+// Lookup returns the positions of the records that hold the keys.
+func (s *Store) Lookup(ctx context.Context, partition int, keys []string) (map[string]int64, error) {
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return nil, err
+	}
+	taken := map[string]int64{}
+	for names := range slices.Chunk(keys, maxNames) {
+		if err := s.lookup(ctx, taken, partition, names); err != nil {
+			return nil, fmt.Errorf("look up %d keys in partition %d: %w", len(keys), partition, explain(err))
+		}
+	}
+	return taken, nil
+}
+
+func (s *Store) lookup(ctx context.Context, taken map[string]int64, partition int, keys []string) (err error) {
+	rows, err := s.readers.QueryContext(ctx,
+		"SELECT key, seq FROM keys WHERE partition = ? AND key IN ("+marks(len(keys))+")", args(partition, keys)...)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var key string
+		var seq int64
+		if err := rows.Scan(&key, &seq); err != nil {
+			return err
+		}
+		taken[key] = seq
+	}
+	return rows.Err()
+}
+
+// Evidence returns the raw messages of one record, in order.
+func (s *Store) Evidence(ctx context.Context, p eventstore.Position) ([]eventstore.Evidence, error) {
+	messages, err := s.evidence(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("read the evidence of record %s: %w", p, explain(err))
+	}
+	return messages, nil
+}
+
+func (s *Store) evidence(ctx context.Context, p eventstore.Position) (messages []eventstore.Evidence, err error) {
+	head, err := readHead(ctx, s.readers, p.Partition)
+	if err != nil {
+		return nil, err
+	}
+	if p.Seq < 1 || p.Seq > head.Seq {
+		return nil, eventstore.ErrNotFound
+	}
+	rows, err := s.readers.QueryContext(ctx, "SELECT media_type, body FROM evidence WHERE partition = $1 AND seq = $2 ORDER BY n", p.Partition, p.Seq)
+	if err != nil {
+		return nil, err
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var e eventstore.Evidence
+		if err := rows.Scan(&e.MediaType, &e.Body); err != nil {
+			return nil, err
+		}
+		messages = append(messages, e)
+	}
+	return messages, rows.Err()
+}
+
+// events reads whole records.
+func (s *Store) events(ctx context.Context, where string, args ...any) (records []eventstore.Record, err error) {
+	rows, err := s.readers.QueryContext(ctx, selectEvents+where, args...)
+	if err != nil {
+		return nil, explain(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var r eventstore.Record
+		if err := scan(rows, &r); err != nil {
+			return nil, explain(err)
+		}
+		records = append(records, r)
+	}
+	return records, explain(rows.Err())
+}
+
+func scan(rows *sql.Rows, r *eventstore.Record) error {
+	var id, digests, hash sql.RawBytes
+	var effective, recorded int64
+	var dedupe string
+	if err := rows.Scan(&r.Partition, &r.Seq, &r.Stream, &r.Version, &r.Subject, &r.Type, &r.Schema, &id, &effective, &recorded,
+		&dedupe, &r.Data, &r.Meta, &digests, &hash); err != nil {
+		return err
+	}
+	if len(id) != len(uuid.UUID{}) || len(hash) != len(eventstore.Hash{}) {
+		return fmt.Errorf("%w: record %s: event id of %d and hash of %d bytes", eventstore.ErrBroken, r.Position(), len(id), len(hash))
+	}
+	r.EventID, r.Hash = uuid.UUID(id), eventstore.Hash(hash)
+	r.EffectiveAt, r.RecordedAt = time.UnixMicro(effective).UTC(), time.UnixMicro(recorded).UTC()
+	r.Keys = eventstore.SplitKeys(dedupe)
+	var err error
+	if r.EvidenceDigests, err = eventstore.SplitDigests(digests); err != nil {
+		return fmt.Errorf("record %s: %w", r.Position(), err)
+	}
+	return nil
+}
+
+func distinct(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
+
+// marks is so many placeholders of SQL.
+func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
+
+func args(partition int, names []string) []any {
+	list := make([]any, 0, 1+len(names))
+	list = append(list, partition)
+	for _, name := range names {
+		list = append(list, name)
+	}
+	return list
+}
