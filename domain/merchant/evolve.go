@@ -1,0 +1,76 @@
+package merchant
+
+import (
+	"crypto/subtle"
+	"net/netip"
+	"slices"
+	"time"
+)
+
+// Evolve brings the merchant behind an event. It cannot fail. A copy of the struct taken before stays as it was: slices are
+// replaced, never written to.
+func (m *Merchant) Evolve(e Event) {
+	switch e := e.(type) {
+	case *Created:
+		m.ID, m.Name, m.CreatedAt = e.Merchant, e.Name, e.At
+		m.Services, m.AllowedIPs = slices.Clone(e.Services), slices.Clone(e.AllowedIPs)
+		m.CallbackURL, m.Plan = e.CallbackURL, e.Plan
+	case *KeyAdded:
+		m.Keys = append(slices.Clone(m.Keys), e.Key)
+	case *KeyExpires:
+		m.changeKey(e.KeyID, func(k *Key) { k.ExpiresAt = e.At })
+	case *KeyRevoked:
+		m.changeKey(e.KeyID, func(k *Key) { k.Revoked = true })
+	case *IPAllowed:
+		m.AllowedIPs = append(slices.Clone(m.AllowedIPs), e.Prefix)
+	case *CallbackSet:
+		m.CallbackURL, m.Dialect = e.URL, e.Dialect
+	case *PlanSet:
+		m.Plan = e.Plan
+	case *Suspended:
+		m.Suspended = true
+	case *Resumed:
+		m.Suspended = false
+	}
+}
+
+func (m *Merchant) changeKey(id string, change func(*Key)) {
+	m.Keys = slices.Clone(m.Keys)
+	for i := range m.Keys {
+		if m.Keys[i].ID == id {
+			change(&m.Keys[i])
+		}
+	}
+}
+
+// KeyByHash finds a key by the SHA-256 of what the caller sent, in lower-case hexadecimal; active or not (see Key.Active).
+func (m *Merchant) KeyByHash(hash string) (Key, bool) {
+	for _, k := range m.Keys {
+		if subtle.ConstantTimeCompare([]byte(k.Hash), []byte(hash)) == 1 {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// HasService reports whether the merchant may use a service.
+func (m *Merchant) HasService(s Service) bool { return slices.Contains(m.Services, s) }
+
+// Allows reports whether a call may come from an address. A merchant without allowed ranges allows none. IPv4 inside IPv6
+// is taken as IPv4, and an IPv6 zone does not count.
+func (m *Merchant) Allows(addr netip.Addr) bool {
+	addr = addr.Unmap().WithZone("")
+	return slices.ContainsFunc(m.AllowedIPs, func(p netip.Prefix) bool { return p.Contains(addr) })
+}
+
+// SigningKey is the key that callbacks are signed with: the newest active one of role full. False when there is none.
+func (m *Merchant) SigningKey(now time.Time) (Key, bool) {
+	var newest Key
+	found := false
+	for _, k := range m.Keys {
+		if k.Role == Full && k.Active(now) && (!found || !k.CreatedAt.Before(newest.CreatedAt)) {
+			newest, found = k, true
+		}
+	}
+	return newest, found
+}

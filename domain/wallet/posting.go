@@ -1,0 +1,119 @@
+package wallet
+
+import "github.com/khata-ledger/khata/domain/money"
+
+// Posting is one line of a double entry: a debit or a credit of one account. The other of the two is zero.
+type Posting struct {
+	Account string
+	Debit   money.Amount
+	Credit  money.Amount
+}
+
+// Accounts that are not anybody's. Their names are part of the contract with auditors.
+const (
+	AccountCommission  = "platform:commission"
+	AccountTax         = "tax:gst"
+	AccountSuspense    = "suspense"
+	AccountAdjustments = "adjustments"
+)
+
+// AccountAvailable is what a merchant can dispose of.
+func AccountAvailable(merchant string) string { return "merchant:" + merchant + ":available" }
+
+// AccountLocked is what a merchant has in open holds.
+func AccountLocked(merchant string) string { return "merchant:" + merchant + ":locked" }
+
+// AccountReceivable is what a merchant owes.
+func AccountReceivable(merchant string) string { return "merchant:" + merchant + ":receivable" }
+
+// AccountGatewayReceivable is what a gateway has collected and not settled yet.
+func AccountGatewayReceivable(gateway string) string { return "gateway:" + gateway + ":receivable" }
+
+// AccountFloat is the money at a gateway out of which payouts are paid.
+func AccountFloat(gateway string) string { return "gateway:" + gateway + ":float" }
+
+// Postings returns the balanced double entry of an event: debits, then credits, lines of zero left out. It is a function
+// of the event alone, so that the books can be written anew from the log. Nil for an event that moves nothing.
+func Postings(e Event) []Posting {
+	of := e.Header()
+	available, locked := AccountAvailable(of.Merchant), AccountLocked(of.Merchant)
+	var b entry
+	switch e := e.(type) {
+	case *PayinSucceeded:
+		b.debit(AccountGatewayReceivable(e.Gateway), e.Amount)
+		b.credit(available, e.Net())
+		b.earn(e.Priced)
+	case *PayinSuspended:
+		b.move(AccountGatewayReceivable(e.Gateway), AccountSuspense, e.Amount)
+	case *SuspenseCredited:
+		b.debit(AccountSuspense, e.Amount)
+		b.credit(available, e.Net())
+		b.earn(e.Priced)
+	case *SuspenseRefunded:
+		b.move(AccountSuspense, AccountGatewayReceivable(e.Gateway), e.Amount)
+	case *PayoutInitiated:
+		b.move(available, locked, e.Gross())
+	case *PayoutSucceeded:
+		b.debit(locked, e.Gross())
+		b.credit(AccountFloat(e.Gateway), e.Amount)
+		b.earn(e.Priced)
+	case *PayoutFailed:
+		b.move(locked, available, e.Gross())
+	case *PayoutRefunded:
+		b.move(locked, available, e.Gross())
+	case *PayoutReturned:
+		b.debit(AccountFloat(e.Gateway), e.Amount)
+		b.debit(AccountCommission, e.Commission.Sub(e.Tax))
+		b.debit(AccountTax, e.Tax)
+		b.credit(available, e.Gross())
+	case *PayoutPaidAfterRefund:
+		b.debit(available, e.Taken)
+		b.debit(AccountReceivable(of.Merchant), e.Owed)
+		b.credit(AccountFloat(e.Gateway), e.Amount)
+		b.earn(e.Priced)
+	case *WalletAdjusted:
+		b.adjust(available, e.Amount)
+	case *WalletRecovered:
+		b.move(available, AccountReceivable(of.Merchant), e.Amount)
+	case *WalletHeld:
+		b.move(available, locked, e.Amount)
+	case *WalletReleased:
+		b.move(locked, available, e.Amount)
+	}
+	return b
+}
+
+// entry gathers the lines of one event.
+type entry []Posting
+
+func (b *entry) debit(account string, a money.Amount) {
+	if !a.IsZero() {
+		*b = append(*b, Posting{Account: account, Debit: a, Credit: money.Zero(a.Currency())})
+	}
+}
+
+func (b *entry) credit(account string, a money.Amount) {
+	if !a.IsZero() {
+		*b = append(*b, Posting{Account: account, Debit: money.Zero(a.Currency()), Credit: a})
+	}
+}
+
+func (b *entry) move(from, to string, a money.Amount) {
+	b.debit(from, a)
+	b.credit(to, a)
+}
+
+// earn credits the commission, less the tax that it includes, and the tax.
+func (b *entry) earn(p Priced) {
+	b.credit(AccountCommission, p.Commission.Sub(p.Tax))
+	b.credit(AccountTax, p.Tax)
+}
+
+// adjust turns a signed correction into a debit and a credit.
+func (b *entry) adjust(available string, a money.Amount) {
+	if a.Sign() < 0 {
+		b.move(available, AccountAdjustments, a.Neg())
+		return
+	}
+	b.move(AccountAdjustments, available, a)
+}

@@ -1,0 +1,81 @@
+package wallet
+
+import "strings"
+
+// Why a bank or gateway has not paid: the closed list. Whatever a gateway says is brought to one of these by its adapter,
+// with Reason as the last step, since free text of a bank may hold personal data and is never stored in clear.
+const (
+	FailureAccountClosed   = "account_closed"
+	FailureAccountFrozen   = "account_frozen"
+	FailureAccountInvalid  = "account_invalid"
+	FailureAccountDormant  = "account_dormant"
+	FailureIMPSNotAllowed  = "imps_not_allowed"
+	FailureIFSCInvalid     = "ifsc_invalid"
+	FailureBeneficiaryBank = "beneficiary_bank_timeout"
+	FailureLimit           = "limit_exceeded"
+	FailureGatewayTimeout  = "gateway_timeout"
+	FailureLowBalance      = "low_balance" // of the payer: the customer of a payin, the float of a payout
+	FailureWindowClosed    = "window_closed"
+	FailureNotFound        = "not_found" // the bank has no trace of it after the quiet window
+	FailureNotPaid         = "not_paid"  // an operator has proof
+	FailureDeclined        = "declined"  // by the customer or the customer's bank
+	FailureCancelled       = "cancelled" // before it was sent
+	FailureRejected        = "rejected"  // at approval
+	FailureOther           = "other"
+)
+
+// RetryClass says what a new payment to the same account can hope for.
+type RetryClass string
+
+// The classes.
+const (
+	RetryNever  RetryClass = "never"  // the same data will fail again
+	RetryLater  RetryClass = "later"  // the same data may work after a while
+	RetryByHand RetryClass = "manual" // nobody can tell: a person decides
+)
+
+// RetryOf returns the class of a failure reason; RetryByHand for one that is not of the list.
+func RetryOf(reason string) RetryClass {
+	class, known := retryClass(reason)
+	if !known {
+		return RetryByHand
+	}
+	return class
+}
+
+// Reasons lists every failure reason.
+func Reasons() []string {
+	return []string{
+		FailureAccountClosed, FailureAccountFrozen, FailureAccountInvalid, FailureAccountDormant, FailureIMPSNotAllowed,
+		FailureIFSCInvalid, FailureBeneficiaryBank, FailureLimit, FailureGatewayTimeout, FailureLowBalance,
+		FailureWindowClosed, FailureNotFound, FailureNotPaid, FailureDeclined, FailureCancelled, FailureRejected, FailureOther,
+	}
+}
+
+func retryClass(reason string) (RetryClass, bool) {
+	switch reason {
+	case FailureAccountClosed, FailureAccountFrozen, FailureAccountInvalid, FailureAccountDormant, FailureIMPSNotAllowed,
+		FailureIFSCInvalid, FailureRejected:
+		return RetryNever, true
+	case FailureBeneficiaryBank, FailureLimit, FailureGatewayTimeout, FailureLowBalance, FailureWindowClosed, FailureNotFound:
+		return RetryLater, true
+	case FailureNotPaid, FailureDeclined, FailureCancelled, FailureOther:
+		return RetryByHand, true
+	}
+	return "", false
+}
+
+// Reason brings a reason to one of the closed list: letter case, spaces and hyphens do not matter; one that is not of the
+// list becomes "other".
+func Reason(s string) string {
+	r := strings.Map(func(c rune) rune {
+		if c == ' ' || c == '-' {
+			return '_'
+		}
+		return c
+	}, strings.ToLower(strings.TrimSpace(s)))
+	if _, known := retryClass(r); known {
+		return r
+	}
+	return FailureOther
+}

@@ -1,0 +1,153 @@
+package wallet
+
+import "github.com/khata-ledger/khata/domain/money"
+
+// blank returns an empty event of a stored type and version, nil when there is none such. An old version of a type gets a
+// case of its own here, with the shape that it had.
+func blank(typ string, schema int) Event {
+	if schema != 1 {
+		return nil
+	}
+	switch typ {
+	case "payin.created":
+		return &PayinCreated{}
+	case "payin.succeeded":
+		return &PayinSucceeded{}
+	case "payin.failed":
+		return &PayinFailed{}
+	case "payin.expired":
+		return &PayinExpired{}
+	case "payin.suspended":
+		return &PayinSuspended{}
+	case "payin.noted":
+		return &PayinNoted{}
+	case "suspense.credited":
+		return &SuspenseCredited{}
+	case "suspense.refunded":
+		return &SuspenseRefunded{}
+	case "payout.initiated":
+		return &PayoutInitiated{}
+	case "payout.submitted":
+		return &PayoutSubmitted{}
+	case "payout.succeeded":
+		return &PayoutSucceeded{}
+	case "payout.failed":
+		return &PayoutFailed{}
+	case "payout.refunded":
+		return &PayoutRefunded{}
+	case "payout.returned":
+		return &PayoutReturned{}
+	case "payout.paid_after_refund":
+		return &PayoutPaidAfterRefund{}
+	case "payout.anomaly":
+		return &PayoutAnomaly{}
+	case "payout.noted":
+		return &PayoutNoted{}
+	case "wallet.adjusted":
+		return &WalletAdjusted{}
+	case "wallet.recovered":
+		return &WalletRecovered{}
+	case "wallet.held":
+		return &WalletHeld{}
+	case "wallet.released":
+		return &WalletReleased{}
+	}
+	return nil
+}
+
+// Types lists every stored type of event.
+func Types() []string {
+	return []string{
+		"payin.created",
+		"payin.succeeded",
+		"payin.failed",
+		"payin.expired",
+		"payin.suspended",
+		"payin.noted",
+		"suspense.credited",
+		"suspense.refunded",
+		"payout.initiated",
+		"payout.submitted",
+		"payout.succeeded",
+		"payout.failed",
+		"payout.refunded",
+		"payout.returned",
+		"payout.paid_after_refund",
+		"payout.anomaly",
+		"payout.noted",
+		"wallet.adjusted",
+		"wallet.recovered",
+		"wallet.held",
+		"wallet.released",
+	}
+}
+
+// Type is the stored name of the event: see Event. It never changes.
+func (*PayinCreated) Type() string          { return "payin.created" }
+func (*PayinSucceeded) Type() string        { return "payin.succeeded" }
+func (*PayinFailed) Type() string           { return "payin.failed" }
+func (*PayinExpired) Type() string          { return "payin.expired" }
+func (*PayinSuspended) Type() string        { return "payin.suspended" }
+func (*PayinNoted) Type() string            { return "payin.noted" }
+func (*SuspenseCredited) Type() string      { return "suspense.credited" }
+func (*SuspenseRefunded) Type() string      { return "suspense.refunded" }
+func (*PayoutInitiated) Type() string       { return "payout.initiated" }
+func (*PayoutSubmitted) Type() string       { return "payout.submitted" }
+func (*PayoutSucceeded) Type() string       { return "payout.succeeded" }
+func (*PayoutFailed) Type() string          { return "payout.failed" }
+func (*PayoutRefunded) Type() string        { return "payout.refunded" }
+func (*PayoutReturned) Type() string        { return "payout.returned" }
+func (*PayoutPaidAfterRefund) Type() string { return "payout.paid_after_refund" }
+func (*PayoutAnomaly) Type() string         { return "payout.anomaly" }
+func (*PayoutNoted) Type() string           { return "payout.noted" }
+func (*WalletAdjusted) Type() string        { return "wallet.adjusted" }
+func (*WalletRecovered) Type() string       { return "wallet.recovered" }
+func (*WalletHeld) Type() string            { return "wallet.held" }
+func (*WalletReleased) Type() string        { return "wallet.released" }
+
+// Schema is the version of the stored shape: see Event.
+func (*PayinCreated) Schema() int          { return 1 }
+func (*PayinSucceeded) Schema() int        { return 1 }
+func (*PayinFailed) Schema() int           { return 1 }
+func (*PayinExpired) Schema() int          { return 1 }
+func (*PayinSuspended) Schema() int        { return 1 }
+func (*PayinNoted) Schema() int            { return 1 }
+func (*SuspenseCredited) Schema() int      { return 1 }
+func (*SuspenseRefunded) Schema() int      { return 1 }
+func (*PayoutInitiated) Schema() int       { return 1 }
+func (*PayoutSubmitted) Schema() int       { return 1 }
+func (*PayoutSucceeded) Schema() int       { return 1 }
+func (*PayoutFailed) Schema() int          { return 1 }
+func (*PayoutRefunded) Schema() int        { return 1 }
+func (*PayoutReturned) Schema() int        { return 1 }
+func (*PayoutPaidAfterRefund) Schema() int { return 1 }
+func (*PayoutAnomaly) Schema() int         { return 1 }
+func (*PayoutNoted) Schema() int           { return 1 }
+func (*WalletAdjusted) Schema() int        { return 1 }
+func (*WalletRecovered) Schema() int       { return 1 }
+func (*WalletHeld) Schema() int            { return 1 }
+func (*WalletReleased) Schema() int        { return 1 }
+
+func (p *Priced) list() []*money.Amount { return []*money.Amount{&p.Amount, &p.Commission, &p.Tax} }
+
+func (e *PayinCreated) amounts() []*money.Amount          { return e.list() }
+func (e *PayinSucceeded) amounts() []*money.Amount        { return e.list() }
+func (*PayinFailed) amounts() []*money.Amount             { return nil }
+func (*PayinExpired) amounts() []*money.Amount            { return nil }
+func (e *PayinSuspended) amounts() []*money.Amount        { return []*money.Amount{&e.Amount, &e.Asked} }
+func (*PayinNoted) amounts() []*money.Amount              { return nil }
+func (e *SuspenseCredited) amounts() []*money.Amount      { return e.list() }
+func (e *SuspenseRefunded) amounts() []*money.Amount      { return []*money.Amount{&e.Amount} }
+func (e *PayoutInitiated) amounts() []*money.Amount       { return e.list() }
+func (*PayoutSubmitted) amounts() []*money.Amount         { return nil }
+func (e *PayoutSucceeded) amounts() []*money.Amount       { return e.list() }
+func (e *PayoutFailed) amounts() []*money.Amount          { return e.list() }
+func (e *PayoutRefunded) amounts() []*money.Amount        { return e.list() }
+func (e *PayoutReturned) amounts() []*money.Amount        { return e.list() }
+func (e *PayoutPaidAfterRefund) amounts() []*money.Amount { return append(e.list(), &e.Taken, &e.Owed) }
+func (*PayoutAnomaly) amounts() []*money.Amount           { return nil }
+func (*PayoutNoted) amounts() []*money.Amount             { return nil }
+func (e *WalletAdjusted) amounts() []*money.Amount        { return []*money.Amount{&e.Amount} }
+func (e *WalletRecovered) amounts() []*money.Amount       { return []*money.Amount{&e.Amount} }
+func (e *WalletHeld) amounts() []*money.Amount            { return []*money.Amount{&e.Amount} }
+func (e *WalletReleased) amounts() []*money.Amount        { return []*money.Amount{&e.Amount} }
