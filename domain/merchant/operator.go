@@ -2,6 +2,7 @@ package merchant
 
 import (
 	"fmt"
+	"slices"
 
 	"github.com/khata-ledger/khata/domain"
 )
@@ -35,10 +36,8 @@ func createOperator(o *Operator, c CreateOperator) ([]Event, error) {
 	if err := validName(made.Name); err != nil {
 		return nil, err
 	}
-	switch made.Role {
-	case Owner, Auditor, Support:
-	default:
-		return nil, domain.InvalidField("role", fmt.Sprintf("%q is not one of %v", string(made.Role), []Role{Owner, Auditor, Support}))
+	if roles := []Role{Owner, Maker, Checker, Auditor, Support}; !slices.Contains(roles, made.Role) {
+		return nil, domain.InvalidField("role", fmt.Sprintf("%q is not one of %v", string(made.Role), roles))
 	}
 	if made.Key.Role == "" {
 		made.Key.Role = made.Role

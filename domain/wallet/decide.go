@@ -3,6 +3,7 @@ package wallet
 import (
 	"fmt"
 	"strings"
+	"unicode/utf8"
 
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/fee"
@@ -167,12 +168,22 @@ func signed(reason, actor string) error {
 	switch {
 	case strings.TrimSpace(reason) == "":
 		return domain.InvalidField("reason", "is required")
-	case len(reason) > MaxReason:
-		return domain.InvalidField("reason", fmt.Sprintf("is longer than %d bytes", MaxReason))
 	case strings.TrimSpace(actor) == "":
 		return domain.InvalidField("actor", "is required")
-	case len(actor) > MaxActor:
-		return domain.InvalidField("actor", fmt.Sprintf("is longer than %d bytes", MaxActor))
+	}
+	if err := bounded("reason", reason, MaxReason); err != nil {
+		return err
+	}
+	return bounded("actor", actor, MaxActor)
+}
+
+// bounded refuses text that is too long, or that JSON would change: then a replay would not give the same state.
+func bounded(field, s string, most int) error {
+	switch {
+	case len(s) > most:
+		return domain.InvalidField(field, fmt.Sprintf("is longer than %d bytes", most))
+	case !utf8.ValidString(s):
+		return domain.InvalidField(field, "is not UTF-8")
 	}
 	return nil
 }

@@ -47,8 +47,9 @@ func cancelPayout(p *Payment, c CancelPayout) ([]Event, error) {
 		return nil, domain.Errorf(domain.Stale, "payout %s is %s", p.Payment, p.Status)
 	case p.Attempts > 0:
 		return nil, domain.Errorf(domain.Stale, "payout %s has been sent to a bank", p.Payment)
-	case len(c.Reason) > MaxReason:
-		return nil, domain.InvalidField("reason", fmt.Sprintf("is longer than %d bytes", MaxReason))
+	}
+	if err := bounded("reason", c.Reason, MaxReason); err != nil {
+		return nil, err
 	}
 	reason := c.Reason
 	if reason == "" {

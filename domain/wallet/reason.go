@@ -11,16 +11,19 @@ const (
 	FailureAccountDormant  = "account_dormant"
 	FailureIMPSNotAllowed  = "imps_not_allowed"
 	FailureIFSCInvalid     = "ifsc_invalid"
-	FailureBeneficiaryBank = "beneficiary_bank_timeout"
-	FailureLimit           = "limit_exceeded"
+	FailureBankTimeout     = "beneficiary_bank_timeout"
+	FailureBankUnavailable = "beneficiary_bank_unavailable"
+	FailureLimitExceeded   = "limit_exceeded"
 	FailureGatewayTimeout  = "gateway_timeout"
 	FailureLowBalance      = "low_balance" // of the payer: the customer of a payin, the float of a payout
 	FailureWindowClosed    = "window_closed"
-	FailureNotFound        = "not_found" // the bank has no trace of it after the quiet window
-	FailureNotPaid         = "not_paid"  // an operator has proof
-	FailureDeclined        = "declined"  // by the customer or the customer's bank
-	FailureCancelled       = "cancelled" // before it was sent
-	FailureRejected        = "rejected"  // at approval
+	FailureRejectedByBank  = "rejected_by_bank"             // the bank gave no reason of the list
+	FailureReturned        = "returned_by_beneficiary_bank" // after it was paid
+	FailureNotFound        = "not_found_at_bank"            // no trace of it after the quiet window
+	FailureNotPaid         = "not_paid"                     // an operator has proof
+	FailureDeclined        = "declined_by_customer"         // a payin
+	FailureCancelled       = "cancelled"                    // before it was sent
+	FailureNotApproved     = "not_approved"
 	FailureOther           = "other"
 )
 
@@ -47,19 +50,22 @@ func RetryOf(reason string) RetryClass {
 func Reasons() []string {
 	return []string{
 		FailureAccountClosed, FailureAccountFrozen, FailureAccountInvalid, FailureAccountDormant, FailureIMPSNotAllowed,
-		FailureIFSCInvalid, FailureBeneficiaryBank, FailureLimit, FailureGatewayTimeout, FailureLowBalance,
-		FailureWindowClosed, FailureNotFound, FailureNotPaid, FailureDeclined, FailureCancelled, FailureRejected, FailureOther,
+		FailureIFSCInvalid, FailureBankTimeout, FailureBankUnavailable, FailureLimitExceeded, FailureGatewayTimeout,
+		FailureLowBalance, FailureWindowClosed, FailureRejectedByBank, FailureReturned, FailureNotFound, FailureNotPaid,
+		FailureDeclined, FailureCancelled, FailureNotApproved, FailureOther,
 	}
 }
 
 func retryClass(reason string) (RetryClass, bool) {
 	switch reason {
 	case FailureAccountClosed, FailureAccountFrozen, FailureAccountInvalid, FailureAccountDormant, FailureIMPSNotAllowed,
-		FailureIFSCInvalid, FailureRejected:
+		FailureIFSCInvalid:
 		return RetryNever, true
-	case FailureBeneficiaryBank, FailureLimit, FailureGatewayTimeout, FailureLowBalance, FailureWindowClosed, FailureNotFound:
+	case FailureBankTimeout, FailureBankUnavailable, FailureLimitExceeded, FailureGatewayTimeout, FailureLowBalance,
+		FailureWindowClosed, FailureNotFound:
 		return RetryLater, true
-	case FailureNotPaid, FailureDeclined, FailureCancelled, FailureOther:
+	case FailureRejectedByBank, FailureReturned, FailureNotPaid, FailureDeclined, FailureCancelled, FailureNotApproved,
+		FailureOther:
 		return RetryByHand, true
 	}
 	return "", false

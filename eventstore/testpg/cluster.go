@@ -24,6 +24,7 @@ type Cluster struct {
 	password string
 	lifeline *os.File // the watchdog holds the other end: when this closes, it stops and removes the cluster
 	watchdog *exec.Cmd
+	earlier  []watchdog // those of before a Restart
 	ended    chan error // receives once, when the server has ended
 	stopOnce sync.Once
 	stopErr  error
@@ -257,7 +258,7 @@ func (c *Cluster) URL() string {
 // Stop ends the server and removes all that it has stored.
 func (c *Cluster) Stop() error {
 	c.stopOnce.Do(func() {
-		c.stopErr = errors.Join(c.lifeline.Close(), c.watchdog.Wait())
+		c.stopErr = c.stop()
 		if c.stopErr != nil {
 			c.stopErr = fmt.Errorf("stop the PostgreSQL for the tests: %w", c.stopErr)
 		}

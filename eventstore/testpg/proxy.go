@@ -25,6 +25,7 @@ type Proxy struct {
 	conns map[net.Conn]bool
 	down  bool
 	cut   *cut // the next one, if any
+	cuts  int  // so many were made
 }
 
 // cut breaks the connection over which text is sent.
@@ -87,6 +88,13 @@ func (p *Proxy) Cut(text string, arrives bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.cut = &cut{[]byte(text), arrives}
+}
+
+// Cuts is how many connections Cut has broken.
+func (p *Proxy) Cuts() int {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	return p.cuts
 }
 
 // Down breaks all connections and takes no new ones, until Up.
@@ -200,6 +208,7 @@ func (p *Proxy) due(sent []byte, n int) *cut {
 	}
 	due := p.cut
 	p.cut = nil
+	p.cuts++
 	return due
 }
 

@@ -14,6 +14,7 @@ import (
 )
 
 func TestTruncatedFile(t *testing.T) {
+	t.Parallel()
 	from := memory.New(2)
 	fill(t, from, 4)
 	file := export(t, from)
@@ -38,6 +39,7 @@ func TestTruncatedFile(t *testing.T) {
 // TestFlippedBits flips each bit of a file: what is not refused must have been harmless, such as the case of a hexadecimal
 // digit.
 func TestFlippedBits(t *testing.T) {
+	t.Parallel()
 	from := memory.New(1)
 	fill(t, from, 3)
 	file := export(t, from)
@@ -72,20 +74,21 @@ func TestFlippedBits(t *testing.T) {
 }
 
 func TestBadBatchIsNotImported(t *testing.T) {
+	const batch = 40
 	from, to := memory.New(1), memory.New(1)
-	fill(t, from, 2*maxBatch+50)
+	fill(t, from, 2*batch+10)
 	lines := bytes.SplitAfter(export(t, from), []byte("\n"))
-	bad := maxBatch + 20 // in the second batch
+	bad := batch + 20 // in the second batch
 	lines[bad] = bytes.Replace(lines[bad], []byte("10.00"), []byte("99.00"), 1)
-	_, err := restore(t, to, bytes.Join(lines, nil))
+	_, err := restoreBy(t, to, bytes.Join(lines, nil), batch)
 	if !errors.Is(err, ErrDamaged) || !strings.Contains(err.Error(), fmt.Sprintf("line %d:", bad+1)) || !strings.Contains(err.Error(), fmt.Sprintf("0:%d", bad)) {
 		t.Fatalf("got %v", err)
 	}
-	if head, err := to.Head(t.Context(), 0); err != nil || head.Seq != maxBatch {
+	if head, err := to.Head(t.Context(), 0); err != nil || head.Seq != batch {
 		t.Fatalf("head %v, %v", head, err)
 	}
 	// With the whole file it is completed.
-	if in, err := restore(t, to, export(t, from)); err != nil || in.Equal != maxBatch {
+	if in, err := restore(t, to, export(t, from)); err != nil || in.Equal != batch {
 		t.Fatalf("imported %+v, %v", in, err)
 	}
 	same(t, from, to)

@@ -48,7 +48,7 @@ type Imported struct {
 // later. Errors: ErrDamaged, ErrContradicts, ErrForeign, ErrGap, and the store's; eventstore.ErrConflict when
 // somebody else appends at the same time.
 func Import(ctx context.Context, store Target, r io.Reader, progress Progress) (Imported, error) {
-	m := importer{store: store, progress: progress, lines: bufio.NewReaderSize(r, 1<<16), maxLine: maxLine}
+	m := importer{store: store, progress: progress, lines: bufio.NewReaderSize(r, 1<<16), maxLine: maxLine, maxBatch: maxBatch}
 	err := m.run(ctx)
 	if err != nil {
 		return m.done, fmt.Errorf("importing the log: %w", err)
@@ -61,6 +61,7 @@ type importer struct {
 	progress Progress
 	lines    *bufio.Reader
 	maxLine  int // bytes
+	maxBatch int // records
 	line     int // number of the line read last, from 1
 
 	file    header
@@ -225,7 +226,7 @@ func (m *importer) take(ctx context.Context, l *recordLine, bytes int) error {
 	if r.Partition >= m.file.Partitions {
 		return m.damaged(m.line, fmt.Errorf("record %s of a ledger of %d partitions", r.Position(), m.file.Partitions))
 	}
-	full := len(m.batch) >= maxBatch || m.batchBytes+bytes > maxBatchBytes
+	full := len(m.batch) >= m.maxBatch || m.batchBytes+bytes > maxBatchBytes
 	if len(m.batch) > 0 && (full || m.batch[0].Partition != r.Partition) {
 		if err := m.flush(ctx); err != nil {
 			return err

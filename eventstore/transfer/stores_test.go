@@ -1,7 +1,6 @@
 package transfer
 
 import (
-	"bytes"
 	"context"
 	"errors"
 	"path/filepath"
@@ -52,6 +51,7 @@ func closeAtEnd(t *testing.T, store eventstore.Store) {
 
 // TestBetweenStores carries one history from memory to SQLite to PostgreSQL and back, in two parts.
 func TestBetweenStores(t *testing.T) {
+	t.Parallel()
 	first := memory.New(3)
 	fill(t, first, 60)
 	stores := []eventstore.Store{first, newSQLite(t), newPostgres(t), newSQLite(t), memory.New(1)}
@@ -89,12 +89,14 @@ func (k *killed) Append(ctx context.Context, head eventstore.Head, records []eve
 
 // TestKilledImportGoesOn kills an import after each of its batches, and completes it.
 func TestKilledImportGoesOn(t *testing.T) {
+	t.Parallel()
+	const batch = 20
 	from := memory.New(2)
-	fill(t, from, maxBatch+100) // four batches
+	fill(t, from, batch+5) // four batches
 	file := export(t, from)
 	for left := range 4 {
 		to := newSQLite(t)
-		if _, err := Import(t.Context(), &killed{to, left}, bytes.NewReader(file), nil); !errors.Is(err, errKilled) {
+		if _, err := restoreBy(t, &killed{to, left}, file, batch); !errors.Is(err, errKilled) {
 			t.Fatalf("after %d batches: %v", left, err)
 		}
 		if _, err := restore(t, to, file); err != nil {

@@ -1,6 +1,7 @@
 package transfer
 
 import (
+	"bufio"
 	"bytes"
 	"context"
 	"errors"
@@ -72,6 +73,14 @@ func export(t *testing.T, store Source, from ...eventstore.Position) []byte {
 func restore(t *testing.T, store Target, file []byte) (Imported, error) {
 	t.Helper()
 	return Import(t.Context(), store, bytes.NewReader(file), nil)
+}
+
+// restoreBy imports in batches of so many records.
+func restoreBy(t *testing.T, store Target, file []byte, batch int) (Imported, error) {
+	t.Helper()
+	m := importer{store: store, lines: bufio.NewReader(bytes.NewReader(file)), maxLine: maxLine, maxBatch: batch}
+	err := m.run(t.Context())
+	return m.done, err
 }
 
 // same checks that both logs have the same id, hashes and evidence, and that the copy's chain holds.

@@ -1,0 +1,193 @@
+package gateway
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"slices"
+	"time"
+
+	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/work"
+)
+
+// ExpiryJobs is the kind of the jobs that end payins whose time is over.
+const ExpiryJobs = "payin.expiry"
+
+// ExpiryPolicy says how a payin is ended.
+type ExpiryPolicy struct {
+	InquiryTimeout time.Duration // of one question to the gateway; default 10 s
+	Inquiries      int           // questions without an answer before the payin expires anyway; default 3
+	Gap            time.Duration // between them; default 5 s
+	Concurrency    int           // default 8
+}
+
+func (p ExpiryPolicy) withDefaults() ExpiryPolicy {
+	if p.InquiryTimeout <= 0 {
+		p.InquiryTimeout = 10 * time.Second
+	}
+	if p.Inquiries <= 0 {
+		p.Inquiries = 3
+	}
+	if p.Gap <= 0 {
+		p.Gap = 5 * time.Second
+	}
+	if p.Concurrency <= 0 {
+		p.Concurrency = 8
+	}
+	return p
+}
+
+// Expiry ends payins that nobody paid in time. The gateway is asked first, since a callback may be lost; a payment that
+// turns up later still counts, as a late one.
+type Expiry struct {
+	reporter
+	jobs     *work.Store
+	gateways map[string]Payins
+	policy   ExpiryPolicy
+	lease    time.Duration
+}
+
+// NewExpiry makes it.
+func NewExpiry(l Ledger, jobs *work.Store, gateways []Payins, policy ExpiryPolicy, o Options) *Expiry {
+	o = o.withDefaults()
+	e := &Expiry{
+		reporter: reporter{ledger: l, clock: o.Clock, count: o.Count, log: o.Log.With("part", "expiry")},
+		jobs:     jobs, gateways: map[string]Payins{}, policy: policy.withDefaults(), lease: o.Lease,
+	}
+	for _, g := range gateways {
+		e.gateways[g.Name()] = g
+	}
+	return e
+}
+
+// expiryMemory is the payload of a payin's job.
+type expiryMemory struct {
+	Merchant  string `json:"merchant"`
+	Inquiries int    `json:"inquiries,omitempty"` // without an answer
+	Failures  int    `json:"failures,omitempty"`
+}
+
+func (m expiryMemory) bytes() []byte {
+	b, err := json.Marshal(m)
+	if err != nil {
+		panic("gateway: the memory of a job cannot be encoded: " + err.Error()) // strings and numbers always can
+	}
+	return b
+}
+
+// Handle takes note of a record of the log, as Dispatcher.Handle does.
+func (e *Expiry) Handle(ctx context.Context, r eventstore.Record) error {
+	switch r.Type {
+	case "payin.created":
+		event, err := wallet.Decode(r.Type, r.Schema, r.Data)
+		if err != nil {
+			return unreadable{fmt.Errorf("record %s: %w", r.Position(), err)}
+		}
+		created, ok := event.(*wallet.PayinCreated)
+		if !ok {
+			return unreadable{fmt.Errorf("record %s: %s is a %T", r.Position(), r.Type, event)}
+		}
+		return e.jobs.Put(ctx, expiryJob(created.Merchant, created.Payment, created.ExpiresAt))
+	case "payin.succeeded", "payin.failed", "payin.expired":
+		return forget(ctx, e.jobs, ExpiryJobs, r.Subject, e.clock())
+	}
+	return nil
+}
+
+func expiryJob(merchant, id string, due time.Time) work.Job {
+	return work.Job{Kind: ExpiryJobs, Key: id, Due: due, Payload: expiryMemory{Merchant: merchant}.bytes()}
+}
+
+// Recover puts the job of every pending payin that has none.
+func (e *Expiry) Recover(ctx context.Context, pending PendingPayments) error {
+	return recoverJobs(ctx, e.jobs, pending, wallet.KindPayin, func(p PendingPayment) work.Job {
+		due := p.ExpiresAt
+		if due.IsZero() {
+			due = e.clock() // the handler reads the payin, and waits
+		}
+		return expiryJob(p.Merchant, p.ID, due)
+	})
+}
+
+// Run ends payins until ctx is done; then it waits for what it began and returns nil.
+func (e *Expiry) Run(ctx context.Context) error {
+	return work.Run(ctx, e.jobs, ExpiryJobs, work.Options{
+		Concurrency: e.policy.Concurrency, Lease: e.lease, Grace: e.policy.InquiryTimeout + 5*time.Second,
+		Clock: e.clock, Log: e.log,
+	}, e.expire)
+}
+
+// expire handles the job of one payin.
+func (e *Expiry) expire(ctx context.Context, j work.Job) work.Outcome {
+	var m expiryMemory
+	if err := json.Unmarshal(j.Payload, &m); err != nil || m.Merchant == "" {
+		e.log.Error("the job of a payin is unreadable", "payment", j.Key, "error", err)
+		return work.Again(e.clock().Add(time.Hour), nil)
+	}
+	p, err := e.ledger.Payment(ctx, m.Merchant, j.Key)
+	switch {
+	case domain.CodeOf(err) == domain.NotFound:
+		e.log.Error("the job of a payin that the log does not have", "payment", j.Key, "merchant", m.Merchant)
+		return work.Finish()
+	case err != nil:
+		return e.putOff(j, m, err)
+	case p.Kind != wallet.KindPayin || p.Status != wallet.Pending:
+		return work.Finish()
+	case e.clock().Before(p.ExpiresAt):
+		return work.Again(p.ExpiresAt, nil)
+	}
+	if err := e.ask(ctx, p, j.Key); err != nil {
+		if refusal(err) {
+			e.log.Error("what the gateway knows of a payin cannot be booked", "payment", j.Key, "error", err)
+		}
+		if m.Inquiries++; m.Inquiries < e.policy.Inquiries {
+			now := e.clock()
+			return work.Again(jittered(now.Add(e.policy.Gap), now), m.bytes())
+		}
+		e.count.count(p.Gateway, CountExpiryUnknown)
+		e.log.Warn("a payin expires though its gateway does not answer", "payment", j.Key, "gateway", p.Gateway, "error", err)
+	}
+	_, err = e.ledger.Submit(ctx, wallet.ExpirePayin{Base: wallet.Base{Of: p.Of, At: eventstore.Micros(e.clock())}},
+		eventstore.Origin{Actor: "system:expiry"})
+	if err != nil {
+		return e.putOff(j, m, err)
+	}
+	return work.Finish()
+}
+
+func (e *Expiry) putOff(j work.Job, m expiryMemory, err error) work.Outcome {
+	gap := doubled(firstFailureGap, m.Failures, maxFailureGap)
+	m.Failures++
+	e.log.Warn("the end of a payin is put off", "payment", j.Key, "failures", m.Failures, "gap", gap, "error", err)
+	now := e.clock()
+	return work.Again(jittered(now.Add(gap), now), m.bytes())
+}
+
+// ask asks the payin's gateway for payments, and reports them.
+func (e *Expiry) ask(ctx context.Context, p wallet.Payment, id string) error {
+	g, ok := e.gateways[p.Gateway]
+	if !ok {
+		return fmt.Errorf("gateway %q of the payin is not configured", p.Gateway)
+	}
+	calling, cancel := context.WithTimeout(ctx, e.policy.InquiryTimeout)
+	defer cancel()
+	e.count.count(g.Name(), CountInquired)
+	found, err := g.Payments(calling, p.TxnRef)
+	if err != nil {
+		e.count.count(g.Name(), CountUnknown)
+		return fmt.Errorf("asking for payments: %w", err)
+	}
+	paid := slices.DeleteFunc(slices.Clone(found.List), func(pay Payment) bool { return !pay.Paid })
+	if len(paid) == 0 && len(found.List) > 0 {
+		paid = found.List[len(found.List)-1:] // the last refusal; beside a payment, refusals do not matter
+	}
+	for _, pay := range paid {
+		if err := e.payment(ctx, p, g.Name(), "", pay, found.Raw); err != nil {
+			return fmt.Errorf("reporting payment %s of %s: %w", pay.PaymentID, id, err)
+		}
+	}
+	return nil
+}

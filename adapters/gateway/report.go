@@ -1,0 +1,128 @@
+package gateway
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/executor"
+)
+
+// Ledger is what this package needs of the ledger.
+type Ledger interface {
+	// Submit carries out a command and returns the payment after it, once that is durable. Errors: *domain.Error,
+	// *executor.DuplicateError, and the executor's errors, which mean "try again".
+	Submit(ctx context.Context, c wallet.Command, o eventstore.Origin) (wallet.Payment, error)
+	// Payment is a payment as the log has it now. domain.NotFound when there is none of that merchant.
+	Payment(ctx context.Context, merchantID, id string) (wallet.Payment, error)
+}
+
+// reporter brings what gateways say into the ledger, with the raw message as evidence.
+type reporter struct {
+	ledger Ledger
+	clock  func() time.Time
+	count  Counter
+	log    *slog.Logger
+}
+
+// payout reports a definite answer. The answer may have been reported before: then nothing happens.
+func (r *reporter) payout(ctx context.Context, p wallet.Payment, gateway, request string, a Answer) error {
+	outcome := map[State]wallet.Outcome{
+		Paid: wallet.OutcomePaid, Failed: wallet.OutcomeFailed, Returned: wallet.OutcomeReturned,
+	}[a.State]
+	c := wallet.ReportPayout{
+		Base:    wallet.Base{Of: p.Of, At: r.valueDate(p, a.At)},
+		Gateway: gateway, Outcome: outcome, UTR: a.UTR, BankReference: a.BankReference, Message: digest(a.Body),
+	}
+	switch a.State {
+	case Failed:
+		c.Reason = a.Reason
+	case Returned:
+		c.Reason, c.ReturnReference = a.Reason, a.ReturnReference
+	default:
+	}
+	return r.submit(ctx, c, gateway, request, a.Raw)
+}
+
+// payment reports what became of a customer's payment for a payin.
+func (r *reporter) payment(ctx context.Context, p wallet.Payment, gateway, request string, pay Payment, raw Raw) error {
+	base := wallet.Base{Of: p.Of, At: r.valueDate(p, pay.At)}
+	if !pay.Paid {
+		return r.submit(ctx, wallet.ReportPayinFailure{
+			Base: base, Gateway: gateway, PaymentID: pay.PaymentID, Reason: pay.Reason, Message: digest(raw.Body),
+		}, gateway, request, raw)
+	}
+	amount, err := money.Parse(pay.Amount, p.Currency)
+	if err != nil {
+		return fmt.Errorf("%w: amount of payment %s: %w", ErrMalformed, pay.PaymentID, err)
+	}
+	return r.submit(ctx, wallet.ReportPayment{
+		Base: base, Gateway: gateway, PaymentID: pay.PaymentID, Amount: amount, UTR: pay.UTR, Suspense: suspenseID(),
+	}, gateway, request, raw)
+}
+
+// submit carries the command out; that its dedupe key is taken means that the statement is in the log already.
+func (r *reporter) submit(ctx context.Context, c wallet.Command, gateway, request string, raw Raw) error {
+	_, err := r.ledger.Submit(ctx, c, eventstore.Origin{
+		Actor: "gateway:" + gateway, Request: request,
+		Evidence: []eventstore.Evidence{{MediaType: mediaType(raw.MediaType), Body: raw.Body}},
+	})
+	var taken *executor.DuplicateError
+	if errors.As(err, &taken) {
+		return nil
+	}
+	return err
+}
+
+// valueDate is the gateway's date, or ours when it gave none; never before the payment was made nor after now, since
+// clocks differ and a balance as of a time must not show money that was not there.
+func (r *reporter) valueDate(p wallet.Payment, at time.Time) time.Time {
+	now := r.clock()
+	if at.IsZero() || at.After(now) {
+		at = now
+	}
+	return eventstore.Micros(later(at, p.CreatedAt))
+}
+
+// refusal tells a refusal by the rules, which will be the same next time, from a fault.
+func refusal(err error) bool { return domain.CodeOf(err) != "" || errors.Is(err, ErrMalformed) }
+
+func digest(raw []byte) string {
+	sum := sha256.Sum256(raw)
+	return hex.EncodeToString(sum[:])
+}
+
+// mediaType makes what a gateway named fit for the log.
+func mediaType(s string) string {
+	if s == "" || len(s) > eventstore.MaxNameBytes || !eventstore.ValidText(s) {
+		return "application/octet-stream"
+	}
+	return s
+}
+
+// suspenseID makes the id of a suspense entry: sus_ and 16 of a-z0-9.
+func suspenseID() string {
+	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
+	out := []byte("sus_")
+	var b [32]byte
+	for {
+		rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never fails; it ends the program
+		for _, x := range b {
+			if x < 252 { // 252 is 7 * 36: every letter is as likely
+				out = append(out, letters[x%36])
+			}
+			if len(out) == 20 {
+				return string(out)
+			}
+		}
+	}
+}

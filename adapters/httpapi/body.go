@@ -1,0 +1,68 @@
+package httpapi
+
+import (
+	"errors"
+	"fmt"
+	"io"
+	"mime"
+	"net/http"
+	"strings"
+)
+
+// DefaultMaxBody is the bound of a request body: 1 MiB.
+const DefaultMaxBody = 1 << 20
+
+// Errors of ReadJSON.
+var (
+	ErrMediaType = errors.New("the content type is not application/json")
+	ErrTooLarge  = errors.New("the body is too large")
+)
+
+// ReadJSON reads a body of at most limit bytes that says it is JSON. ErrMediaType, ErrTooLarge, or the connection's error.
+func ReadJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if !isJSON(r.Header) {
+		return nil, ErrMediaType
+	}
+	return ReadBody(w, r, limit)
+}
+
+// ReadBody reads a body of at most limit bytes of any type. ErrTooLarge, or the connection's error.
+func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
+	if r.ContentLength > limit {
+		return nil, ErrTooLarge
+	}
+	body := http.MaxBytesReader(w, r.Body, limit)
+	if n := r.ContentLength; n >= 0 {
+		b := make([]byte, n)
+		if _, err := io.ReadFull(body, b); err != nil {
+			return nil, fmt.Errorf("reading the body: %w", err)
+		}
+		return b, nil
+	}
+	b, err := io.ReadAll(body)
+	var over *http.MaxBytesError
+	switch {
+	case errors.As(err, &over):
+		return nil, ErrTooLarge
+	case err != nil:
+		return nil, fmt.Errorf("reading the body: %w", err)
+	}
+	return b, nil
+}
+
+// isJSON accepts application/json alone or with charset=utf-8, once, and no content encoding.
+func isJSON(h http.Header) bool {
+	types := h["Content-Type"]
+	if len(types) != 1 || len(h["Content-Encoding"]) > 0 && !strings.EqualFold(h.Get("Content-Encoding"), "identity") {
+		return false
+	}
+	if types[0] == "application/json" {
+		return true
+	}
+	kind, params, err := mime.ParseMediaType(types[0])
+	if err != nil || kind != "application/json" {
+		return false
+	}
+	charset, given := params["charset"]
+	return len(params) == 0 || given && len(params) == 1 && strings.EqualFold(charset, "utf-8")
+}

@@ -1,0 +1,51 @@
+package httpapi_test
+
+import (
+	"net/http"
+	"net/http/httptest"
+	"regexp"
+	"strings"
+	"testing"
+
+	"github.com/khata-ledger/khata/adapters/httpapi"
+	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
+)
+
+func TestDocs(t *testing.T) {
+	h, err := httpapi.Docs(klyropay.OpenAPI())
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := httptest.NewRecorder()
+	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/docs", nil))
+	page := w.Body.String()
+	for _, want := range []string{
+		"<!doctype html>", `name="viewport"`, "/api/v1/payin/create", "/api/v1/transactions/service/payout/request/{partner_request_id}",
+		"Duplicate request", "Insufficient wallet balance", "data.transaction.net_amount", "Idempotency-Key", "&#34;amount&#34;: 1000.00", "one of success | pending | failed | refunded",
+		"data.transactions[].utr", "<strong>Amounts</strong>", "<code>1000.00</code>",
+	} {
+		if !strings.Contains(page, want) {
+			t.Errorf("the page lacks %q", want)
+		}
+	}
+	if m := regexp.MustCompile(`(?i)<script|<link|<img|src=|https?://|url\(|@import| on[a-z]+=|style=`).FindString(page); m != "" {
+		t.Errorf("the page holds %q", m)
+	}
+	policy := w.Header().Get("Content-Security-Policy")
+	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'sha256-") || strings.Contains(policy, "unsafe") {
+		t.Errorf("policy %q", policy)
+	}
+	if strings.Contains(page, "ZgotmplZ") {
+		t.Error("the template refused some of it")
+	}
+	w = httptest.NewRecorder()
+	httpapi.Spec(klyropay.OpenAPI()).ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/openapi/klyropay.yaml", nil))
+	if w.Body.String() != string(klyropay.OpenAPI()) || w.Header().Get("Content-Type") != "application/yaml; charset=utf-8" {
+		t.Error("the description is not served as it is")
+	}
+	for _, bad := range []string{"", "a: [", "openapi: 3.1.0"} {
+		if _, err := httpapi.Docs([]byte(bad)); err == nil {
+			t.Errorf("%q became a page", bad)
+		}
+	}
+}

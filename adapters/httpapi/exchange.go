@@ -1,0 +1,49 @@
+package httpapi
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"net/netip"
+)
+
+// Exchange is what is known of one request beside itself. The goroutine that serves the request owns it.
+type Exchange struct {
+	ID     string     // request id: the client's X-Request-Id if that is sane, else ours
+	Client netip.Addr // who asks: unmapped, without zone; not valid when the peer's address is none
+	Route  string     // pattern that matched, for logs and metrics; "" when none did
+	KeyID  string     // key_... or opr_..., once authenticated
+}
+
+type exchangeKey struct{}
+
+// From returns the request's Exchange: an empty one outside of a Front.
+func From(ctx context.Context) *Exchange {
+	if x, ok := ctx.Value(exchangeKey{}).(*Exchange); ok {
+		return x
+	}
+	return &Exchange{}
+}
+
+const maxRequestID = 100
+
+// requestID takes the client's id if it is 1 to 100 letters, digits and ._:- (it goes into logs and a header), else makes one.
+func requestID(sent []string) string {
+	if len(sent) == 1 && saneID(sent[0]) {
+		return sent[0]
+	}
+	var b [16]byte
+	rand.Read(b[:]) // never fails: see crypto/rand
+	return hex.EncodeToString(b[:])
+}
+
+func saneID(s string) bool {
+	for i := range len(s) {
+		switch c := s[i]; {
+		case c >= 'a' && c <= 'z', c >= 'A' && c <= 'Z', c >= '0' && c <= '9', c == '.', c == '_', c == ':', c == '-':
+		default:
+			return false
+		}
+	}
+	return s != "" && len(s) <= maxRequestID
+}

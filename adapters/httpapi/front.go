@@ -1,0 +1,94 @@
+package httpapi
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"log/slog"
+	"net"
+	"net/http"
+	"net/netip"
+	"runtime/debug"
+	"time"
+)
+
+// Front stands before every handler of the listener: it gives the request its Exchange, logs and counts it, and turns a
+// panic into an answer that says nothing of it.
+type Front struct {
+	Next    http.Handler
+	Logger  *slog.Logger
+	Metrics *Metrics       // nil: nothing is counted
+	Trusted []netip.Prefix // proxies whose X-Forwarded-For counts
+}
+
+// ServeHTTP serves one request.
+func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	start := time.Now()
+	x := &Exchange{
+		ID:     requestID(r.Header["X-Request-Id"]),
+		Client: clientAddress(r.RemoteAddr, r.Header["X-Forwarded-For"], f.Trusted),
+	}
+	rec := &recorder{ResponseWriter: w}
+	rec.Header()["X-Request-Id"] = []string{x.ID}
+	defer f.finish(rec, r.Method, x, start)
+	f.Next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
+}
+
+// finish is deferred: it recovers a panic, and records how the exchange ended.
+func (f *Front) finish(rec *recorder, method string, x *Exchange, start time.Time) {
+	fault := recover()
+	if fault != nil && fault != http.ErrAbortHandler {
+		f.Logger.Error("a handler panicked", "request", x.ID, "route", x.Route,
+			"panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
+		if rec.status == 0 {
+			Fail(rec, http.StatusInternalServerError, MessageInternal)
+			fault = nil
+		}
+	}
+	status := rec.status
+	if status == 0 {
+		status = http.StatusOK // what net/http sends for a handler that wrote nothing
+	}
+	took := time.Since(start)
+	f.Metrics.observe(method, x.Route, status, took)
+	if f.Logger.Enabled(context.Background(), slog.LevelInfo) {
+		f.Logger.LogAttrs(context.Background(), slog.LevelInfo, "request",
+			slog.String("method", method), slog.String("route", x.Route), slog.Int("status", status),
+			slog.Duration("duration", took), slog.Int64("bytes", rec.bytes),
+			slog.String("request", x.ID), slog.String("key", x.KeyID))
+	}
+	if fault != nil {
+		panic(http.ErrAbortHandler) // an answer that was begun cannot be taken back: cut it, so that it is seen to be cut
+	}
+}
+
+// recorder notes what is sent.
+type recorder struct {
+	http.ResponseWriter
+	status int
+	bytes  int64
+}
+
+func (w *recorder) WriteHeader(status int) {
+	if w.status == 0 && status >= 200 { // 1xx are no answers yet
+		w.status = status
+	}
+	w.ResponseWriter.WriteHeader(status)
+}
+
+func (w *recorder) Write(b []byte) (int, error) {
+	if w.status == 0 {
+		w.status = http.StatusOK
+	}
+	n, err := w.ResponseWriter.Write(b)
+	w.bytes += int64(n)
+	return n, err
+}
+
+// Unwrap serves http.ResponseController.
+func (w *recorder) Unwrap() http.ResponseWriter { return w.ResponseWriter }
+
+// Hijack serves handlers that take the connection over, as the sandbox bank does to break it.
+func (w *recorder) Hijack() (net.Conn, *bufio.ReadWriter, error) {
+	return http.NewResponseController(w.ResponseWriter).Hijack()
+}

@@ -1,0 +1,34 @@
+// Package klyropay speaks the KlyroPay HTTP API: payins, payouts and the wallet of a merchant. openapi.yaml describes it
+// in full, and the package's tests hold every answer against it.
+//
+// # Order of checks
+//
+//	path, method -> key -> address -> rate -> service and role -> Idempotency-Key -> body -> duplicate reference -> balance
+//
+// A refusal changes nothing and binds neither an Idempotency-Key nor a reference.
+//
+// # Decisions beyond the document
+//
+//   - A suspended merchant is answered 403 "You do not have access to this service" on every endpoint. Money in flight goes on.
+//   - A service that is not the merchant's is 403 for reading, too. The wallet's balance belongs to every service.
+//   - Keys of the roles maker and checker may not create single payouts (403): theirs go through approval. Keys of role full may
+//     do everything.
+//   - Failed authentications are limited per address (of IPv6, per /64): beyond the limit the answer to a further bad key is 429.
+//     A good key is never held up by its neighbours' failures.
+//   - Unknown fields of a body are ignored, null and "" are like an absent field; a name for the second time is a 400.
+//   - An amount is what it is written as: digits with at most two decimals, as a JSON number or in a string. 1000.000 and 1e3 are
+//     refused, not read as 1000.
+//
+// # Idempotency-Key
+//
+// The key is claimed in the same append as the payment, so that of two copies in the same instant one makes it and the
+// other finds it. The first answer is stored before it is sent. A repeat gets that answer; when there is none (the process
+// died before it had one, or has it only now in the making), the repeat waits for the payment like the original,
+// is answered from the payment's present state, and that answer is stored for those that follow.
+//
+// # Failures
+//
+// A ledger that is busy, stopping or without its store is answered 503 with Retry-After; the payment then either does not
+// exist or its outcome is not known yet, and the same request with the same key finds out. Faults that are ours are 500,
+// logged whole and shown as nothing. Personal data that was erased reads as null.
+package klyropay

@@ -1,0 +1,39 @@
+package klyropay
+
+import "crypto/rand"
+
+// Alphabets of ids.
+const (
+	lowerCase = "abcdefghijklmnopqrstuvwxyz0123456789"
+	upperCase = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
+)
+
+// Lengths of the random part of ids.
+const (
+	transactionLength = 16
+	txnRefLength      = 10
+	referenceLength   = 16
+)
+
+func newTransactionID() string { return random("txn_", lowerCase, transactionLength) }
+func newTxnRef() string        { return random("PAYIN-REF-", upperCase, txnRefLength) }
+func newOrderID() string       { return random("ORD-", upperCase, referenceLength) }
+func newRequestID() string     { return random("PRQ-", upperCase, referenceLength) }
+
+// random returns n characters of the alphabet, evenly chosen, behind a prefix.
+func random(prefix, alphabet string, n int) string {
+	even := byte(256 - 256%len(alphabet)) // bytes from here on would favour the first characters
+	id := append(make([]byte, 0, len(prefix)+n), prefix...)
+	var pool [32]byte
+	for {
+		rand.Read(pool[:]) // never fails: see crypto/rand
+		for _, b := range pool {
+			if b >= even {
+				continue
+			}
+			if id = append(id, alphabet[int(b)%len(alphabet)]); len(id) == len(prefix)+n {
+				return string(id)
+			}
+		}
+	}
+}

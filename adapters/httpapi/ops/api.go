@@ -1,0 +1,238 @@
+package ops
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"encoding/json"
+	"log/slog"
+	"net/http"
+	"time"
+
+	"github.com/khata-ledger/khata/adapters/httpapi"
+	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/projections"
+)
+
+// Views are the read models; *projections.Views is one.
+type Views interface {
+	// OperatorByKeyHash finds an operator by the key's SHA-256, in lower-case hexadecimal.
+	OperatorByKeyHash(ctx context.Context, hash string) (merchant.Operator, bool, error)
+	Merchants(ctx context.Context, after string, limit int) ([]merchant.Merchant, error)
+	Merchant(ctx context.Context, id string) (merchant.Merchant, error)
+	SuspenseList(ctx context.Context, f projections.SuspenseFilter) ([]projections.SuspenseEntry, error)
+}
+
+// Deliveries are the callbacks to merchants.
+type Deliveries interface {
+	// List returns a page, newest first, and the cursor of the next one. domain.Invalid for a cursor that is none.
+	List(ctx context.Context, q DeliveryQuery) (page []Delivery, next string, err error)
+	// Resend has a callback sent again. domain.NotFound when there is none.
+	Resend(ctx context.Context, id string) (Delivery, error)
+}
+
+// Timeline reads the log.
+type Timeline interface {
+	// Timeline returns a payment's events in order. domain.NotFound when there is none.
+	Timeline(ctx context.Context, id string) ([]Event, error)
+}
+
+// DeliveryQuery asks for a page of callbacks.
+type DeliveryQuery struct {
+	Merchant string // "": of all
+	Status   string // "", pending, delivered or failed
+	Limit    int    // 1 to MaxLimit
+	Cursor   string
+}
+
+// Delivery is a callback.
+type Delivery struct {
+	ID            string    `json:"id"`
+	Merchant      string    `json:"merchant_id"`
+	Transaction   string    `json:"transaction_id"`
+	Event         string    `json:"event"`
+	Position      string    `json:"position"`
+	PaymentStatus string    `json:"payment_status"` // what the callback tells
+	Status        string    `json:"status"`         // pending, delivered, failed
+	Attempts      int       `json:"attempts"`
+	NextAttemptAt time.Time `json:"next_attempt_at,omitzero"`
+	CreatedAt     time.Time `json:"created_at"`
+	DeliveredAt   time.Time `json:"delivered_at,omitzero"`
+}
+
+// Event is an event of a payment. Data is as stored; what is sealed in it is masked before it is shown.
+type Event struct {
+	Position    string          `json:"position"`
+	Type        string          `json:"type"`
+	EffectiveAt time.Time       `json:"effective_at"`
+	RecordedAt  time.Time       `json:"recorded_at"`
+	Actor       string          `json:"actor"`
+	Request     string          `json:"request_id,omitempty"`
+	Data        json.RawMessage `json:"data"`
+	Hash        string          `json:"hash"`
+	Before      *Balances       `json:"before,omitempty"` // of the wallet
+	After       *Balances       `json:"after,omitempty"`
+}
+
+// Balances are a wallet's figures, decimal.
+type Balances struct {
+	Available string `json:"balance"`
+	Locked    string `json:"locked_balance"`
+	Owed      string `json:"owed"`
+}
+
+// Ports are what the API works with.
+type Ports struct {
+	Views      Views
+	Deliveries Deliveries
+	Timeline   Timeline
+}
+
+// Options configure the API. Zero limits mean none.
+type Options struct {
+	RateLimit    int // requests per key and minute
+	FailureLimit int // failed authentications per address and minute
+	Clock        func() time.Time
+	Logger       *slog.Logger
+}
+
+// Messages of refusals.
+const (
+	messageKeyMissing  = "Operator key is missing"
+	messageKeyInvalid  = "Invalid operator key"
+	messageKeyInactive = "Operator key is inactive or expired"
+	messageRole        = "Your role does not allow this"
+	messageValidation  = "Validation failed"
+)
+
+const maxKeyBytes = 256
+
+// API serves operators.
+type API struct {
+	ports    Ports
+	opts     Options
+	requests *httpapi.Limiter
+	failures *httpapi.Limiter
+}
+
+// New makes the API.
+func New(p Ports, o Options) *API {
+	if o.Clock == nil {
+		o.Clock = time.Now
+	}
+	if o.Logger == nil {
+		o.Logger = slog.New(slog.DiscardHandler)
+	}
+	return &API{ports: p, opts: o, requests: httpapi.NewLimiter(o.RateLimit), failures: httpapi.NewLimiter(o.FailureLimit)}
+}
+
+// Register adds the API's routes.
+func (a *API) Register(rt *httpapi.Router) {
+	rt.Handle(http.MethodGet, "/ops/v1/merchants", a.guard(reads, a.merchants))
+	rt.Handle(http.MethodGet, "/ops/v1/merchants/{id}", a.guard(reads, a.merchant))
+	rt.Handle(http.MethodGet, "/ops/v1/suspense", a.guard(reads, a.suspense))
+	rt.Handle(http.MethodGet, "/ops/v1/deliveries", a.guard(reads, a.deliveries))
+	rt.Handle(http.MethodPost, "/ops/v1/deliveries/{id}/resend", a.guard(writes, a.resend))
+	rt.Handle(http.MethodGet, "/ops/v1/transactions/{id}", a.guard(reads, a.transaction))
+}
+
+// reads and writes are who may.
+func reads(r merchant.Role) bool {
+	switch r {
+	case merchant.Owner, merchant.Maker, merchant.Checker, merchant.Auditor, merchant.Support:
+		return true
+	default:
+		return false
+	}
+}
+
+func writes(r merchant.Role) bool { return r == merchant.Owner || r == merchant.Maker }
+
+// handler serves a request of an operator: it returns the answer's data, or an error for refuse.
+type handler func(r *http.Request, by merchant.Operator) (any, error)
+
+// guard admits a request: key, then rate, then role.
+func (a *API) guard(may func(merchant.Role) bool, serve handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		by, ok := a.authenticate(w, r)
+		if !ok {
+			return
+		}
+		if ok, wait := a.requests.Allow(by.ID, a.opts.Clock()); !ok {
+			httpapi.RetryAfter(w, wait)
+			httpapi.Fail(w, http.StatusTooManyRequests, httpapi.MessageRate)
+			return
+		}
+		if !may(by.Role) {
+			httpapi.Fail(w, http.StatusForbidden, messageRole)
+			return
+		}
+		data, err := serve(r, by)
+		if err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		body, err := json.Marshal(struct {
+			Success bool `json:"success"`
+			Data    any  `json:"data"`
+		}{true, data})
+		if err != nil {
+			a.refuse(w, r, err)
+			return
+		}
+		httpapi.Write(w, http.StatusOK, body)
+	})
+}
+
+func (a *API) authenticate(w http.ResponseWriter, r *http.Request) (merchant.Operator, bool) {
+	x := httpapi.From(r.Context())
+	keys := r.Header["X-Operator-Key"]
+	if len(keys) == 0 || keys[0] == "" {
+		a.unauthorized(w, x, messageKeyMissing)
+		return merchant.Operator{}, false
+	}
+	if len(keys) > 1 || len(keys[0]) > maxKeyBytes {
+		a.unauthorized(w, x, messageKeyInvalid)
+		return merchant.Operator{}, false
+	}
+	sum := sha256.Sum256([]byte(keys[0]))
+	by, found, err := a.ports.Views.OperatorByKeyHash(r.Context(), hex.EncodeToString(sum[:]))
+	switch {
+	case err != nil:
+		a.refuse(w, r, err)
+		return merchant.Operator{}, false
+	case !found:
+		a.unauthorized(w, x, messageKeyInvalid)
+		return merchant.Operator{}, false
+	}
+	x.KeyID = by.ID
+	if !by.Key.Active(a.opts.Clock()) {
+		a.unauthorized(w, x, messageKeyInactive)
+		return merchant.Operator{}, false
+	}
+	return by, true
+}
+
+func (a *API) unauthorized(w http.ResponseWriter, x *httpapi.Exchange, message string) {
+	if ok, wait := a.failures.Allow(httpapi.Neighbourhood(x.Client), a.opts.Clock()); !ok {
+		httpapi.RetryAfter(w, wait)
+		httpapi.Fail(w, http.StatusTooManyRequests, httpapi.MessageRate)
+		return
+	}
+	httpapi.Fail(w, http.StatusUnauthorized, message)
+}
+
+// refuse answers an error: a refusal by its code; everything else is a fault, logged and answered 503.
+func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	switch domain.CodeOf(err) {
+	case domain.NotFound:
+		httpapi.Fail(w, http.StatusNotFound, httpapi.MessageNotFound)
+	case domain.Invalid:
+		httpapi.Write(w, http.StatusUnprocessableEntity, invalid(err))
+	default:
+		x := httpapi.From(r.Context())
+		a.opts.Logger.Warn("an operator's request could not be served", "request", x.ID, "route", x.Route, "error", err)
+		httpapi.Unavailable(w)
+	}
+}

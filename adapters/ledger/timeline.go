@@ -1,0 +1,167 @@
+package ledger
+
+import (
+	"context"
+	"encoding/json"
+	"fmt"
+	"strings"
+	"time"
+
+	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+// Moment is one event of a timeline, with the wallet before and after it.
+type Moment struct {
+	Position    string          `json:"position"`
+	Type        string          `json:"type"`
+	Stream      string          `json:"stream"`
+	Subject     string          `json:"subject"`
+	EventID     string          `json:"event_id"`
+	EffectiveAt time.Time       `json:"effective_at"`
+	RecordedAt  time.Time       `json:"recorded_at"`
+	Actor       string          `json:"actor"`
+	Request     string          `json:"request_id,omitempty"`
+	Data        json.RawMessage `json:"data"`
+	Evidence    []string        `json:"evidence,omitempty"` // digests of the raw messages
+	Hash        string          `json:"hash"`
+	Before      *Balances       `json:"before,omitempty"` // of wallets' events
+	After       *Balances       `json:"after,omitempty"`
+}
+
+// Balances are a wallet's figures at a moment.
+type Balances struct {
+	Available string `json:"balance"`
+	Locked    string `json:"locked_balance"`
+	Owed      string `json:"owed"`
+}
+
+func balancesOf(w *wallet.Wallet) *Balances {
+	return &Balances{Available: w.Available.Fixed(), Locked: w.Locked.Fixed(), Owed: w.Owed.Fixed()}
+}
+
+// Timeline calls each with the events of a subject in order: a payment, hold or adjustment by its id, a merchant or operator by
+// its id, or a wallet by its stream name ("wallet:mer_x:INR"). domain.NotFound when there is none.
+func (l *Ledger) Timeline(ctx context.Context, subject string, each func(Moment) error) error {
+	partition, stream, err := l.find(ctx, subject)
+	if err != nil {
+		return err
+	}
+	only := func(r *eventstore.Record) bool { return r.Subject == subject || r.Stream == subject }
+	if !strings.HasPrefix(stream, "wallet:") {
+		return l.eachOf(ctx, partition, stream, func(r *eventstore.Record) (bool, error) {
+			m, err := momentOf(r)
+			if err == nil {
+				err = each(m)
+			}
+			return false, err
+		})
+	}
+	// A wallet's balance before an event is the fold of all that came before: the stream is read as far as the last one.
+	until := int64(-1)
+	if stream != subject {
+		records, err := l.log.ReadSubjects(ctx, partition, []string{subject})
+		if err != nil {
+			return fmt.Errorf("reading %s: %w", subject, err)
+		}
+		until = records[len(records)-1].Seq
+	}
+	s, err := model{}.New(streamNeed(stream))
+	if err != nil {
+		return err
+	}
+	state := s.(*walletState)
+	return l.eachOf(ctx, partition, stream, func(r *eventstore.Record) (bool, error) {
+		before := balancesOf(&state.Wallet)
+		if err := fold(state, []eventstore.Record{*r}); err != nil {
+			return true, err
+		}
+		if only(r) {
+			m, err := momentOf(r)
+			if err != nil {
+				return true, err
+			}
+			m.Before, m.After = before, balancesOf(&state.Wallet)
+			if err := each(m); err != nil {
+				return true, err
+			}
+		}
+		return r.Seq == until, nil
+	})
+}
+
+func momentOf(r *eventstore.Record) (Moment, error) {
+	meta, err := eventstore.ParseMeta(r.Meta)
+	if err != nil {
+		return Moment{}, fmt.Errorf("record %s: %w", r.Position(), err)
+	}
+	m := Moment{
+		Position: r.Position().String(), Type: r.Type, Stream: r.Stream, Subject: r.Subject, EventID: r.EventID.String(),
+		EffectiveAt: r.EffectiveAt, RecordedAt: r.RecordedAt, Actor: meta.Actor, Request: meta.Request, Data: r.Data, Hash: r.Hash.String(),
+	}
+	for _, d := range r.EvidenceDigests {
+		m.Evidence = append(m.Evidence, d.String())
+	}
+	return m, nil
+}
+
+// find returns the partition and the stream of a subject.
+func (l *Ledger) find(ctx context.Context, subject string) (partition int, stream string, err error) {
+	stream = subject
+	switch {
+	case strings.HasPrefix(subject, "mer_"):
+		stream = "merchant:" + subject
+	case strings.HasPrefix(subject, "opr_"):
+		stream = operatorStream(subject)
+	}
+	for p := range l.partitions {
+		records, err := l.log.ReadStream(ctx, p, stream, 0, 1)
+		if err != nil {
+			return 0, "", fmt.Errorf("looking for %s: %w", subject, err)
+		}
+		if len(records) > 0 {
+			return p, stream, nil
+		}
+		if records, err = l.log.ReadSubjects(ctx, p, []string{subject}); err != nil {
+			return 0, "", fmt.Errorf("looking for %s: %w", subject, err)
+		}
+		if len(records) > 0 {
+			return p, records[0].Stream, nil
+		}
+	}
+	return 0, "", domain.Errorf(domain.NotFound, "nothing in the log is about %s", subject)
+}
+
+// Owner returns the merchant that a payment, hold or adjustment belongs to, by its id. domain.NotFound when there is none.
+func (l *Ledger) Owner(ctx context.Context, id string) (string, error) {
+	_, stream, err := l.find(ctx, id)
+	if err != nil {
+		return "", err
+	}
+	parts := strings.Split(stream, ":")
+	if parts[0] != "wallet" || len(parts) != 3 {
+		return "", domain.Errorf(domain.NotFound, "%s is no payment", id)
+	}
+	return parts[1], nil
+}
+
+// eachOf calls f with every record of a stream, until it says that it has enough.
+func (l *Ledger) eachOf(ctx context.Context, partition int, stream string, f func(*eventstore.Record) (bool, error)) error {
+	const page = 2000
+	for version := int64(0); ; {
+		records, err := l.log.ReadStream(ctx, partition, stream, version, page)
+		if err != nil {
+			return fmt.Errorf("reading stream %s: %w", stream, err)
+		}
+		for i := range records {
+			version = records[i].Version
+			if enough, err := f(&records[i]); enough || err != nil {
+				return err
+			}
+		}
+		if len(records) < page {
+			return nil
+		}
+	}
+}

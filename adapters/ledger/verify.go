@@ -1,0 +1,278 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+// Auditable is what Verify reads.
+type Auditable interface {
+	Info(ctx context.Context) (eventstore.Info, error)
+	Head(ctx context.Context, partition int) (eventstore.Head, error)
+	Read(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Record, error)
+	Evidence(ctx context.Context, p eventstore.Position) ([]eventstore.Evidence, error)
+	Lookup(ctx context.Context, partition int, keys []string) (map[string]int64, error)
+}
+
+// Check is the result of one check over the whole log. Position and Problem name the first record that is wrong.
+type Check struct {
+	Name     string `json:"name"`
+	OK       bool   `json:"ok"`
+	Checked  int64  `json:"checked"`
+	Position string `json:"position,omitempty"`
+	Problem  string `json:"problem,omitempty"`
+}
+
+// The checks of Verify, in the order of its answer.
+const (
+	checkChain     = "chain"      // content gives the hash, the hash stands on the one before, positions are gapless
+	checkHeads     = "heads"      // the head is the last record
+	checkStreams   = "streams"    // versions of each stream are gapless
+	checkEvidence  = "evidence"   // raw messages give the digests that the hash covers
+	checkKeys      = "keys"       // every dedupe key is found at the record that claims it
+	checkEvents    = "events"     // every record decodes
+	checkPostings  = "postings"   // each event's debits equal its credits
+	checkBalances  = "balances"   // available and locked are never negative, and equal the sum of the postings
+	checkOpenHolds = "open_holds" // locked is the sum of what open payouts and holds have locked
+)
+
+// verifier holds what Verify has folded so far.
+type verifier struct {
+	log      Auditable
+	checks   []*Check
+	versions map[string]int64
+	wallets  map[string]*wallet.Wallet
+	accounts map[string]money.Amount // postings summed, of merchants' accounts
+	held     map[string]money.Amount // locked by payment; what is zero again is dropped
+	holds    map[string]money.Amount // held, summed by merchant and currency
+}
+
+// Verify reads the whole log and checks it. The error is a fault of reading, not a finding.
+func Verify(ctx context.Context, log Auditable, progress func(done, total int64)) ([]Check, error) {
+	info, err := log.Info(ctx)
+	if err != nil {
+		return nil, err
+	}
+	v := &verifier{
+		log: log, versions: map[string]int64{}, wallets: map[string]*wallet.Wallet{},
+		accounts: map[string]money.Amount{}, held: map[string]money.Amount{}, holds: map[string]money.Amount{},
+	}
+	for _, name := range []string{checkChain, checkHeads, checkStreams, checkEvidence, checkKeys, checkEvents, checkPostings, checkBalances, checkOpenHolds} {
+		v.checks = append(v.checks, &Check{Name: name, OK: true})
+	}
+	heads := make([]eventstore.Head, info.Partitions)
+	var done, total int64
+	for p := range heads {
+		if heads[p], err = log.Head(ctx, p); err != nil {
+			return nil, err
+		}
+		total += heads[p].Seq
+	}
+	for p := range heads {
+		start := eventstore.Head{Partition: p, Hash: eventstore.Genesis(info.LedgerID, p)}
+		err := v.partition(ctx, start, heads[p], func(n int64) {
+			done += n
+			progress(done, total)
+		})
+		if err != nil {
+			return nil, err
+		}
+	}
+	out := make([]Check, len(v.checks))
+	for i, c := range v.checks {
+		out[i] = *c
+	}
+	return out, nil
+}
+
+// partition checks the records up to a head, in pages. A broken chain does not stop the other checks.
+func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, progress func(int64)) error {
+	whole := true // the chain holds so far
+	var last eventstore.Head
+	for after := int64(0); after < head.Seq; {
+		records, err := v.log.Read(ctx, head.Partition, after, int(min(2000, head.Seq-after)))
+		if err != nil {
+			return err
+		}
+		if len(records) == 0 {
+			break // records are missing at the end: the head tells
+		}
+		if whole {
+			next, err := eventstore.Follow(at, records)
+			v.note(checkChain, eventstore.Position{Partition: head.Partition, Seq: next.Seq + 1}, err, int64(len(records)))
+			at, whole = next, err == nil
+		}
+		if err := v.page(ctx, records); err != nil {
+			return err
+		}
+		tip := records[len(records)-1]
+		last = eventstore.Head{Seq: tip.Seq, Hash: tip.Hash}
+		after = tip.Seq
+		progress(int64(len(records)))
+	}
+	var err error
+	if head.Seq > 0 && (last.Seq != head.Seq || last.Hash != head.Hash) {
+		err = fmt.Errorf("the head is at %d:%d, and the last record at %d:%d, or their hashes differ", head.Partition, head.Seq, head.Partition, last.Seq)
+	}
+	v.note(checkHeads, eventstore.Position{Partition: head.Partition, Seq: head.Seq}, err, 1)
+	return nil
+}
+
+func (v *verifier) note(name string, at eventstore.Position, err error, checked int64) {
+	for _, c := range v.checks {
+		if c.Name != name {
+			continue
+		}
+		c.Checked += checked
+		if err != nil && c.OK {
+			c.OK, c.Position, c.Problem = false, at.String(), err.Error()
+		}
+	}
+}
+
+func (v *verifier) page(ctx context.Context, records []eventstore.Record) error {
+	if err := v.keys(ctx, records); err != nil {
+		return err
+	}
+	for i := range records {
+		r := &records[i]
+		var err error
+		if want := v.versions[r.Stream] + 1; r.Version != want {
+			err = fmt.Errorf("stream %s is at version %d where %d is due", r.Stream, r.Version, want)
+		}
+		v.versions[r.Stream] = r.Version
+		v.note(checkStreams, r.Position(), err, 1)
+		if len(r.EvidenceDigests) > 0 {
+			if err := v.evidence(ctx, r); err != nil {
+				return err
+			}
+		}
+		v.fact(r)
+	}
+	return nil
+}
+
+func (v *verifier) keys(ctx context.Context, records []eventstore.Record) error {
+	var keys []string
+	for i := range records {
+		keys = append(keys, records[i].Keys...)
+	}
+	if len(keys) == 0 {
+		return nil
+	}
+	found, err := v.log.Lookup(ctx, records[0].Partition, keys)
+	if err != nil {
+		return err
+	}
+	for i := range records {
+		for _, k := range records[i].Keys {
+			var err error
+			if seq, ok := found[k]; !ok || seq != records[i].Seq {
+				err = fmt.Errorf("dedupe key %s is not found at the record that claims it", k)
+			}
+			v.note(checkKeys, records[i].Position(), err, 1)
+		}
+	}
+	return nil
+}
+
+func (v *verifier) evidence(ctx context.Context, r *eventstore.Record) error {
+	messages, err := v.log.Evidence(ctx, r.Position())
+	if err != nil {
+		return err
+	}
+	var wrong error
+	if len(messages) != len(r.EvidenceDigests) {
+		wrong = fmt.Errorf("%d messages where the record has %d", len(messages), len(r.EvidenceDigests))
+	}
+	for i := range min(len(messages), len(r.EvidenceDigests)) {
+		if messages[i].Digest() != r.EvidenceDigests[i] && wrong == nil {
+			wrong = fmt.Errorf("message %d is not the one that was recorded", i)
+		}
+	}
+	v.note(checkEvidence, r.Position(), wrong, int64(len(r.EvidenceDigests)))
+	return nil
+}
+
+// fact decodes a record and, when it is a wallet's, checks what it does to the books.
+func (v *verifier) fact(r *eventstore.Record) {
+	fact, err := DecodeFact(r)
+	v.note(checkEvents, r.Position(), err, 1)
+	ev, ok := fact.(wallet.Event)
+	if err != nil || !ok {
+		return
+	}
+	of := ev.Header()
+	w := v.wallets[r.Stream]
+	if w == nil {
+		w = wallet.NewWallet(of.Merchant, of.Currency)
+		v.wallets[r.Stream] = w
+	}
+	w.Evolve(ev)
+	v.note(checkPostings, r.Position(), v.post(r, ev), 1)
+	v.note(checkBalances, r.Position(), v.balances(w), 1)
+	err = nil
+	holds, any := v.holds[r.Stream]
+	if !any {
+		holds = money.Zero(of.Currency)
+	}
+	if !holds.Equal(w.Locked) {
+		err = fmt.Errorf("locked is %s, and the open holds add up to %s", w.Locked, holds)
+	}
+	v.note(checkOpenHolds, r.Position(), err, 1)
+}
+
+// post sums the event's postings into the accounts; the error says that they do not balance.
+func (v *verifier) post(r *eventstore.Record, ev wallet.Event) error {
+	of := ev.Header()
+	zero := money.Zero(of.Currency)
+	sum := zero
+	for _, p := range wallet.Postings(ev) {
+		change := p.Credit.Sub(p.Debit)
+		sum = sum.Add(change)
+		add(v.accounts, p.Account+"/"+string(of.Currency), change)
+		if p.Account == "merchant:"+of.Merchant+":locked" {
+			add(v.held, r.Subject, change)
+			add(v.holds, r.Stream, change)
+			if v.held[r.Subject].Sign() < 0 {
+				return fmt.Errorf("%s gives back more than it had locked", r.Subject)
+			}
+			if v.held[r.Subject].IsZero() {
+				delete(v.held, r.Subject)
+			}
+		}
+	}
+	if !sum.IsZero() {
+		return fmt.Errorf("credits exceed debits by %s", sum)
+	}
+	return nil
+}
+
+func add(m map[string]money.Amount, key string, change money.Amount) {
+	if was, ok := m[key]; ok {
+		m[key] = was.Add(change)
+	} else {
+		m[key] = change
+	}
+}
+
+// balances compares a wallet with its accounts.
+func (v *verifier) balances(w *wallet.Wallet) error {
+	if w.Available.Sign() < 0 || w.Locked.Sign() < 0 || w.Owed.Sign() < 0 {
+		return fmt.Errorf("wallet of %s: available %s, locked %s, owed %s", w.Merchant, w.Available, w.Locked, w.Owed)
+	}
+	for account, want := range map[string]money.Amount{"available": w.Available, "locked": w.Locked, "receivable": w.Owed.Neg()} {
+		got, ok := v.accounts["merchant:"+w.Merchant+":"+account+"/"+string(w.Currency)]
+		if !ok {
+			got = money.Zero(w.Currency)
+		}
+		if !got.Equal(want) {
+			return fmt.Errorf("account %s of %s: postings add up to %s, the wallet says %s", account, w.Merchant, got, want)
+		}
+	}
+	return nil
+}

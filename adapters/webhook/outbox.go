@@ -1,0 +1,96 @@
+package webhook
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+// Log gives the records of payments; see eventstore.Store.
+type Log interface {
+	ReadSubjects(ctx context.Context, partition int, subjects []string) ([]eventstore.Record, error)
+}
+
+// Merchants gives a merchant as it is now; domain.NotFound when there is none.
+type Merchants interface {
+	Merchant(ctx context.Context, id string) (merchant.Merchant, error)
+}
+
+// Outbox turns records into deliveries.
+type Outbox struct {
+	log       Log
+	merchants Merchants
+	store     *Store
+	now       func() time.Time
+}
+
+// NewOutbox makes an outbox that puts deliveries into store.
+func NewOutbox(log Log, merchants Merchants, store *Store, now func() time.Time) *Outbox {
+	return &Outbox{log: log, merchants: merchants, store: store, now: now}
+}
+
+// hopeless is an error that another try cannot cure.
+type hopeless struct{ err error }
+
+func (e *hopeless) Error() string { return e.err.Error() }
+func (e *hopeless) Unwrap() error { return e.err }
+
+// Permanent says so to the bus.
+func (*hopeless) Permanent() bool { return true }
+
+// Handle stores the delivery that a record calls for, if it tells of a final status and the merchant has a callback URL. To
+// handle a record again changes nothing. It is a handler of the bus.
+func (b *Outbox) Handle(ctx context.Context, r eventstore.Record) error {
+	status, final := finalStatus(r.Type)
+	if !final {
+		return nil
+	}
+	p, err := b.paymentAsOf(ctx, &r)
+	if err != nil {
+		return fmt.Errorf("callback for transaction %s: %w", r.Subject, err)
+	}
+	m, err := b.merchants.Merchant(ctx, p.Merchant)
+	if domain.CodeOf(err) == domain.NotFound {
+		err = &hopeless{err}
+	}
+	if err != nil {
+		return fmt.Errorf("callback for transaction %s: %w", r.Subject, err)
+	}
+	if m.CallbackURL == "" {
+		return nil
+	}
+	now := b.now()
+	return b.store.add(ctx, &Delivery{
+		ID: deliveryID(r.EventID), Merchant: p.Merchant, Transaction: p.Payment, Position: r.Position(), Type: r.Type, Status: status,
+		Dialect: m.Dialect, Body: buildBody(&r, p, status, m.Dialect), Due: now, CreatedAt: now,
+	})
+}
+
+// paymentAsOf folds the payment of a record up to that record, so that the body is the same whenever it is made.
+func (b *Outbox) paymentAsOf(ctx context.Context, r *eventstore.Record) (*wallet.Payment, error) {
+	records, err := b.log.ReadSubjects(ctx, r.Partition, []string{r.Subject})
+	if err != nil {
+		return nil, err
+	}
+	p := &wallet.Payment{}
+	for i := range records {
+		at := &records[i]
+		if at.Seq > r.Seq {
+			break
+		}
+		e, err := wallet.Decode(at.Type, at.Schema, at.Data)
+		if err != nil {
+			return nil, &hopeless{fmt.Errorf("record %s: %w", at.Position(), err)}
+		}
+		p.Evolve(e, at.EffectiveAt)
+	}
+	if p.Kind != wallet.KindPayin && p.Kind != wallet.KindPayout {
+		return nil, &hopeless{fmt.Errorf("record %s (%s) belongs to no payin or payout", r.Position(), r.Type)}
+	}
+	return p, nil
+}

@@ -1,0 +1,78 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/prometheus/client_golang/prometheus/promhttp"
+
+	"github.com/khata-ledger/khata/adapters/httpapi"
+	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
+)
+
+// handler puts every HTTP endpoint behind one front.
+func (s *server) handler(zone *time.Location) (http.Handler, error) {
+	metrics, err := httpapi.NewMetrics(s.metrics)
+	if err != nil {
+		return nil, err
+	}
+	docs, err := httpapi.Docs(klyropay.OpenAPI())
+	if err != nil {
+		return nil, fmt.Errorf("the API reference: %w", err)
+	}
+	s.ready = httpapi.NewReadiness(s.logger, readyWithin,
+		httpapi.Check{Name: "store", Probe: s.storeReachable},
+		httpapi.Check{Name: "views", Probe: s.viewsNear})
+
+	rt := httpapi.NewRouter()
+	dialect, err := s.dialect(zone)
+	if err != nil {
+		return nil, err
+	}
+	dialect.Register(rt)
+	rt.HandleFunc(http.MethodGet, "/healthz", httpapi.Alive)
+	rt.Handle(http.MethodGet, "/readyz", s.ready)
+	rt.Handle(http.MethodGet, "/metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	rt.Handle(http.MethodGet, "/docs", docs)
+	rt.Handle(http.MethodGet, "/openapi/klyropay.yaml", httpapi.Spec(klyropay.OpenAPI()))
+	rt.Mount("/gateways/", s.inbound)
+	if s.bank != nil && s.bank.server != nil {
+		rt.Mount("/sandbox/", s.bank.server)
+	}
+	return &httpapi.Front{Next: rt, Logger: s.logger, Metrics: metrics, Trusted: s.cfg.TrustedProxy}, nil
+}
+
+// noGateway stands in events for the gateway of a server that has none.
+const noGateway = "none"
+
+// dialect is the KlyroPay API on this ledger.
+func (s *server) dialect(zone *time.Location) (*klyropay.API, error) {
+	gatewayName := noGateway
+	if s.bank != nil {
+		gatewayName = s.bank.client.Name()
+	}
+	return klyropay.New(
+		klyropay.Ports{
+			Merchants: s.ports, Ledger: s.ports, Log: s.ports, Vault: s.stores.vault, Answers: s.stores.work, Payments: s.views, Lists: s.ports,
+		},
+		klyropay.Options{
+			MaxBody: int64(s.cfg.MaxBody), RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit,
+			PayinExpiry: s.cfg.PayinExpiry, GatewayWait: s.cfg.GatewayWait, Zone: zone,
+			VPA: s.cfg.PayeeVPA, PayeeName: s.cfg.PayeeName, Gateway: gatewayName, Logger: s.logger,
+		})
+}
+
+func (s *server) storeReachable(ctx context.Context) (string, error) {
+	for p := range s.stores.info.Partitions {
+		if _, err := s.stores.log.Head(ctx, p); err != nil {
+			return "the log cannot be read", err
+		}
+	}
+	return fmt.Sprintf("%s, %d partitions", s.stores.dialect, s.stores.info.Partitions), nil
+}
+
+func (s *server) viewsNear(context.Context) (string, error) {
+	return s.views.Standing(), s.views.Ready(readyLag)
+}

@@ -1,0 +1,108 @@
+// Command ledger runs the payout and wallet ledger: the server, and every tool that works beside it on the same store.
+// There is one file per subcommand; this package is the only place that joins the others together.
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"strings"
+	"syscall"
+
+	"github.com/alecthomas/kong"
+)
+
+// commandLine is the whole command line; see docs/operations.md. Each flag is also an environment variable, LEDGER_ and
+// its name in capitals.
+type commandLine struct {
+	Serve    serveCommand    `cmd:"" help:"Run the server."`
+	Migrate  migrateCommand  `cmd:"" help:"Bring the store's schema up to date."`
+	Merchant merchantCommand `cmd:"" help:"Make, show and change merchants."`
+	Operator operatorCommand `cmd:"" help:"Make, list and revoke operators."`
+	Wallet   walletCommand   `cmd:"" help:"Show and adjust wallets."`
+	Suspense suspenseCommand `cmd:"" help:"Payments that fit no payin: list, credit, refund."`
+	Payout   payoutCommand   `cmd:"" help:"Resolve payouts that no bank answers."`
+	Callback callbackCommand `cmd:"" help:"List and resend callbacks."`
+	Replay   replayCommand   `cmd:"" help:"Show the events of a payment, wallet or merchant, with balances."`
+	Verify   verifyCommand   `cmd:"" help:"Check the log and the views."`
+	Rebuild  rebuildCommand  `cmd:"" help:"Build views anew beside the serving ones, then switch."`
+	Log      logCommand      `cmd:"" help:"Export and import the log."`
+	Secrets  secretsCommand  `cmd:"" help:"Back up, restore and rotate the wrapped keys."`
+	Sandbox  sandboxCommand  `cmd:"" help:"Run the sandbox bank alone."`
+	Version  versionCommand  `cmd:"" help:"Print the version."`
+}
+
+// Exit codes.
+const (
+	exitNo    = 1 // the answer is "no", or something failed
+	exitUsage = 2 // wrong usage
+)
+
+// errNo ends a command whose answer was printed and is "no".
+var errNo = errors.New("no")
+
+// usageError is wrong usage found after the flags were parsed.
+type usageError struct{ error }
+
+func usagef(format string, args ...any) error { return usageError{fmt.Errorf(format, args...)} }
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := run(ctx, os.Args[1:], os.Stdout, os.Stderr)
+	stop()
+	os.Exit(code)
+}
+
+// terminal is where a command writes: answers to out, logs and progress to err.
+type terminal struct{ out, err io.Writer }
+
+func run(ctx context.Context, args []string, out, errw io.Writer) int {
+	var cli commandLine
+	exit := -1
+	parser, err := kong.New(&cli,
+		kong.Name("ledger"),
+		kong.Description("An event-sourced payout and wallet ledger."),
+		kong.Writers(out, errw),
+		kong.Exit(func(code int) { exit = code }),
+		kong.DefaultEnvars("LEDGER"),
+		kong.BindTo(ctx, (*context.Context)(nil)),
+		kong.Bind(&terminal{out, errw}),
+		kong.UsageOnError(),
+	)
+	if err != nil {
+		fmt.Fprintln(errw, "ledger:", err)
+		return exitUsage
+	}
+	command, err := parser.Parse(args)
+	if exit >= 0 { // --help
+		return exit
+	}
+	if err != nil {
+		fmt.Fprintf(errw, "ledger: %v\nrun \"ledger --help\" to see the commands and their flags\n", err)
+		return exitUsage
+	}
+	return exitCode(command.Run(), errw)
+}
+
+func exitCode(err error, errw io.Writer) int {
+	var usage usageError
+	switch {
+	case err == nil:
+		return 0
+	case errors.Is(err, errNo):
+		return exitNo
+	case errors.As(err, &usage):
+		fmt.Fprintln(errw, "ledger:", err)
+		return exitUsage
+	}
+	fmt.Fprintln(errw, "ledger:", oneLine(err))
+	return exitNo
+}
+
+// oneLine is an error's text on one line: joined errors, and those of the network, have several.
+func oneLine(err error) string {
+	return strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ").Replace(err.Error())
+}

@@ -1,0 +1,96 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"text/tabwriter"
+
+	"github.com/khata-ledger/khata/adapters/ledger"
+	"github.com/khata-ledger/khata/projections"
+)
+
+// verifyCommand checks the log and the views.
+type verifyCommand struct {
+	storeFlags `embed:""`
+	JSON       bool `name:"json" help:"Print JSON for machines."`
+	NoViews    bool `help:"Check the log only."`
+}
+
+// verification is the answer. Checks are ledger.Check for the log, and one for each view.
+type verification struct {
+	OK     bool           `json:"ok"`
+	Checks []ledger.Check `json:"checks"`
+}
+
+// Run answers, and ends with exit code 1 when a check found a fault.
+func (c *verifyCommand) Run(ctx context.Context, t *terminal) error {
+	return reading(ctx, &c.storeFlags, func(s *stores) error {
+		v, err := c.verify(ctx, t, s)
+		if err != nil {
+			return err
+		}
+		if c.JSON {
+			err = t.answer(v)
+		} else {
+			err = v.table(t.out)
+		}
+		if err == nil && !v.OK {
+			err = errNo
+		}
+		return err
+	})
+}
+
+func (c *verifyCommand) verify(ctx context.Context, t *terminal, s *stores) (verification, error) {
+	tell, finish := t.progress("verifying the log")
+	if tell == nil {
+		tell = func(int64, int64) {}
+	}
+	checks, err := ledger.Verify(ctx, s.log, tell)
+	if err := errors.Join(err, finish()); err != nil {
+		return verification{}, fmt.Errorf("verifying the log: %w", err)
+	}
+	v := verification{OK: true, Checks: checks}
+	if !c.NoViews {
+		views, err := s.openViews(ctx, t)
+		if err != nil {
+			return verification{}, err
+		}
+		findings, err := views.Check(ctx)
+		if err != nil {
+			return verification{}, fmt.Errorf("verifying the views: %w", err)
+		}
+		for _, f := range findings {
+			v.Checks = append(v.Checks, viewCheck(f))
+		}
+	}
+	for _, check := range v.Checks {
+		v.OK = v.OK && check.OK
+	}
+	return v, nil
+}
+
+// viewCheck is a finding about a view as a check. A view that is absent is no fault: it is built at the next start.
+func viewCheck(f projections.Finding) ledger.Check {
+	c := ledger.Check{Name: "view " + f.View, OK: !f.Fault, Checked: f.Rows}
+	if f.Fault || f.Absent {
+		c.Problem = f.Message
+	}
+	return c
+}
+
+func (v verification) table(out io.Writer) error {
+	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
+	for _, c := range v.Checks {
+		word := "ok"
+		if !c.OK {
+			word = "WRONG"
+		}
+		if _, err := fmt.Fprintf(w, "%s\t%s\t%d checked\t%s\t%s\n", word, c.Name, c.Checked, c.Position, c.Problem); err != nil {
+			return err
+		}
+	}
+	return w.Flush()
+}

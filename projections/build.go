@@ -1,0 +1,235 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+// A build beats so often, and is given up for dead without a beat for so long.
+const (
+	beatEvery  = 2 * time.Second
+	deadBehind = 30 * time.Second
+)
+
+// remainderBatches is how far behind what serves a build may be to switch: the rest is applied in the switch.
+const remainderBatches = 2
+
+// errBuilding: another process builds some of the same projections.
+var errBuilding = errors.New("another process is building these views")
+
+// Rebuild builds projections anew from the first record, beside what serves, checks them and switches; without names, all of
+// them. progress, which may be nil, is told how many records are done, of how many. It works beside a running server.
+// ErrUnknownProjection, ErrNewer.
+func (v *Views) Rebuild(ctx context.Context, names []string, progress func(done, total int64)) error {
+	picked, err := named(names)
+	if err != nil {
+		return err
+	}
+	if err := v.prepare(ctx); err != nil {
+		return fmt.Errorf("rebuild: %w", err)
+	}
+	if at, _ := v.standing(); at.marks == nil {
+		picked = all() // nothing serves: they all start together
+	}
+	for {
+		err := v.build(ctx, picked, progress)
+		if !errors.Is(err, errBuilding) {
+			return err
+		}
+		if !pause(ctx, v.opts.Poll) {
+			return ctx.Err()
+		}
+	}
+}
+
+// build is one generation being made.
+type build struct {
+	v          *Views
+	generation int64
+	targets    []target
+	progress   func(done, total int64) // or nil
+
+	mu    sync.Mutex // guards what follows
+	marks []mark     // by partition
+	goals []int64    // positions to reach
+	tally tally
+}
+
+// build makes a generation of the projections and switches to it.
+func (v *Views) build(ctx context.Context, ps []projection, progress func(done, total int64)) (err error) {
+	w, err := openWriter(ctx, v.db, v.dialect)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	b := &build{v: v, progress: progress, goals: make([]int64, v.info.Partitions), tally: newTally()}
+	if err := b.begin(ctx, w, ps); err != nil {
+		return fmt.Errorf("begin to build: %w", err)
+	}
+	v.opts.Logger.Info("building views", "projections", b.names(), "generation", b.generation)
+	if err := b.run(ctx, w); err != nil {
+		clean, cancel := context.WithTimeout(context.WithoutCancel(ctx), beatEvery)
+		defer cancel()
+		return errors.Join(fmt.Errorf("build generation %d of %s: %w", b.generation, b.names(), err), b.discard(clean))
+	}
+	v.opts.Logger.Info("the views are built", "projections", b.names(), "generation", b.generation)
+	if _, err := v.refresh(ctx); err != nil {
+		return err
+	}
+	return v.sweep(ctx)
+}
+
+func (b *build) names() string {
+	var names []string
+	for _, t := range b.targets {
+		names = append(names, t.name())
+	}
+	return strings.Join(names, " ")
+}
+
+// begin makes the generation's tables, empty. From then on a program that knows only older shapes does not use the views.
+func (b *build) begin(ctx context.Context, w *writer, ps []projection) error {
+	return w.atomic(ctx, func() error {
+		if _, err := w.exec(ctx, "UPDATE views_counter SET generation = generation + 1"); err != nil {
+			return err
+		}
+		if err := w.conn.QueryRowContext(ctx, "SELECT generation FROM views_counter").Scan(&b.generation); err != nil {
+			return explain(err)
+		}
+		now := time.Now()
+		if _, err := w.exec(ctx, "DELETE FROM views_builds WHERE beat < $1", now.Add(-deadBehind).UnixMicro()); err != nil {
+			return err
+		}
+		if err := b.alone(ctx, w, ps); err != nil {
+			return err
+		}
+		for _, p := range ps {
+			b.targets = append(b.targets, target{p, b.generation})
+			for _, s := range p.schemas() {
+				if err := w.ddl(ctx, s.create(w.dialect, b.generation)); err != nil {
+					return err
+				}
+			}
+		}
+		if _, err := w.exec(ctx, "INSERT INTO views_builds (generation, names, beat) VALUES ($1, $2, $3)",
+			b.generation, b.names(), now.UnixMicro()); err != nil {
+			return err
+		}
+		for p := range b.v.info.Partitions {
+			genesis := eventstore.Genesis(b.v.info.LedgerID, p)
+			b.marks = append(b.marks, mark{hash: genesis})
+			if _, err := w.exec(ctx, "INSERT INTO views_checkpoints (lane, partition, seq, hash, epoch) VALUES ($1, $2, 0, $3, $1)",
+				b.generation, p, genesis.String()); err != nil {
+				return err
+			}
+		}
+		return b.announce(ctx, w)
+	})
+}
+
+// alone refuses to build what another process is building.
+func (b *build) alone(ctx context.Context, w *writer, ps []projection) (err error) {
+	rows, err := w.conn.QueryContext(ctx, "SELECT names FROM views_builds")
+	if err != nil {
+		return explain(err)
+	}
+	defer func() { err = errors.Join(err, rows.Close()) }()
+	for rows.Next() {
+		var names string
+		if err := rows.Scan(&names); err != nil {
+			return err
+		}
+		for _, name := range strings.Fields(names) {
+			for _, p := range ps {
+				if p.name() == name {
+					return errBuilding
+				}
+			}
+		}
+	}
+	return rows.Err()
+}
+
+// announce takes projections of another shape from service, so that no older program goes on writing or reading them.
+func (b *build) announce(ctx context.Context, w *writer) error {
+	var changed int64
+	for _, t := range b.targets {
+		n, err := w.exec(ctx, `INSERT INTO views_serving (name, generation, version, shape) VALUES ($1, 0, $2, $3)
+			ON CONFLICT (name) DO UPDATE SET generation = 0, version = excluded.version, shape = excluded.shape
+			WHERE views_serving.shape <> excluded.shape`, t.name(), t.version(), t.shape())
+		if err != nil {
+			return err
+		}
+		changed += n
+	}
+	if changed == 0 {
+		return nil
+	}
+	_, err := w.exec(ctx, "UPDATE views_checkpoints SET epoch = $1 WHERE lane = 0", b.generation)
+	return err
+}
+
+// run fills, checks and switches.
+func (b *build) run(ctx context.Context, w *writer) error {
+	beating, stop := context.WithCancel(ctx)
+	var beats sync.WaitGroup
+	beats.Go(func() { b.beat(beating) })
+	defer func() { stop(); beats.Wait() }()
+	if err := b.fill(ctx); err != nil {
+		return err
+	}
+	for _, t := range b.targets {
+		for _, s := range t.schemas() {
+			if err := w.ddl(ctx, s.createIndexes(b.generation)...); err != nil {
+				return err
+			}
+		}
+	}
+	if err := b.fill(ctx); err != nil { // so that what is checked is not far behind
+		return err
+	}
+	if err := b.check(ctx, w); err != nil {
+		return err
+	}
+	for {
+		if err := b.fill(ctx); err != nil {
+			return err
+		}
+		if err := b.switchOver(ctx, w); !errors.Is(err, errFar) {
+			return err
+		}
+	}
+}
+
+// beat shows that this process builds.
+func (b *build) beat(ctx context.Context) {
+	tick := time.NewTicker(beatEvery)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case now := <-tick.C:
+			_, err := b.v.db.ExecContext(ctx, "UPDATE views_builds SET beat = $1 WHERE generation = $2", now.UnixMicro(), b.generation)
+			if err != nil && ctx.Err() == nil { // a beat that is missing speaks for itself; the work says what is wrong
+				b.v.opts.Logger.Debug("a build cannot show that it lives", "generation", b.generation, "error", err)
+			}
+		}
+	}
+}
+
+// discard gives the build up; sweep drops its tables.
+func (b *build) discard(ctx context.Context) error {
+	for _, text := range []string{"DELETE FROM views_builds WHERE generation = $1", "DELETE FROM views_checkpoints WHERE lane = $1"} {
+		if _, err := b.v.db.ExecContext(ctx, text, b.generation); err != nil {
+			return fmt.Errorf("give up generation %d: %w", b.generation, explain(err))
+		}
+	}
+	return b.v.sweep(ctx)
+}

@@ -1,0 +1,225 @@
+package projections
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"golang.org/x/sync/errgroup"
+
+	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+// readAhead is the number of decoded batches that wait to be written: the next ones are read meanwhile.
+const readAhead = 2
+
+// fill brings every partition of the build to where what serves is now, or, when nothing serves, to the head of the log.
+func (b *build) fill(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	if b.v.dialect == SQLite {
+		group.SetLimit(1) // there is one writer
+	}
+	for p := range b.v.info.Partitions {
+		group.Go(func() error { return b.patiently(ctx, func() error { return b.fillPartition(ctx, p) }) })
+	}
+	return group.Wait()
+}
+
+// patiently does again what a store that is away for a short while has stopped.
+func (b *build) patiently(ctx context.Context, do func() error) error {
+	wait := backoffFirst
+	begun := time.Now()
+	before := b.records()
+	for {
+		err := do()
+		if after := b.records(); after > before {
+			before, begun, wait = after, time.Now(), backoffFirst
+		}
+		final := errors.Is(err, errFenced) || errors.Is(err, eventstore.ErrBroken) || errors.Is(err, ErrDamaged) || errors.Is(err, errNoTable)
+		if err == nil || final || ctx.Err() != nil || time.Since(begun) > deadBehind {
+			return err
+		}
+		b.v.opts.Logger.Warn("building views: trying again", "generation", b.generation, "error", err)
+		if !pause(ctx, wait) {
+			return ctx.Err()
+		}
+		wait = min(2*wait, backoffLast)
+	}
+}
+
+// records is the number of records that are in the build.
+func (b *build) records() int64 {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	var n int64
+	for _, m := range b.marks {
+		n += m.seq
+	}
+	return n
+}
+
+func (b *build) fillPartition(ctx context.Context, partition int) (err error) {
+	w, err := openWriter(ctx, b.v.db, b.v.dialect)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	goal, err := b.goal(ctx, partition)
+	if err != nil {
+		return err
+	}
+	l := lane{number: b.generation, epoch: b.generation, partition: partition, targets: b.targets}
+	b.mu.Lock()
+	from := b.marks[partition]
+	b.mu.Unlock()
+
+	group, ctx := errgroup.WithContext(ctx)
+	batches := make(chan batch, readAhead)
+	group.Go(func() error {
+		defer close(batches)
+		return b.source(ctx, partition, from, goal, batches)
+	})
+	group.Go(func() error {
+		for next := range batches {
+			if err := w.advance(ctx, l, from, next); err != nil {
+				return err
+			}
+			from = next.to
+			b.took(partition, next)
+		}
+		return nil
+	})
+	return group.Wait()
+}
+
+// goal is where a partition of the build must get, for now.
+func (b *build) goal(ctx context.Context, partition int) (int64, error) {
+	at, err := b.v.refresh(ctx)
+	if err != nil {
+		return 0, err
+	}
+	var goal int64
+	if at.marks != nil {
+		goal = at.marks[partition].seq
+	} else {
+		head, err := b.v.log.Head(ctx, partition)
+		if err != nil {
+			return 0, fmt.Errorf("read the head of partition %d: %w", partition, err)
+		}
+		goal = head.Seq
+	}
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.goals[partition] = goal
+	return goal, nil
+}
+
+// source reads and decodes up to goal.
+func (b *build) source(ctx context.Context, partition int, from mark, goal int64, batches chan<- batch) error {
+	for from.seq < goal {
+		next, err := b.v.read(ctx, partition, from, int(min(int64(b.v.opts.Batch), goal-from.seq)))
+		if err != nil {
+			return err
+		}
+		if len(next.facts) == 0 {
+			return fmt.Errorf("record %d:%d: %w", partition, goal, eventstore.ErrNotFound)
+		}
+		select {
+		case batches <- next:
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+		from = next.to
+	}
+	return nil
+}
+
+// took notes that a batch is in the build.
+func (b *build) took(partition int, taken batch) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.marks[partition] = taken.to
+	b.tally.add(taken.facts)
+	if b.progress == nil {
+		return
+	}
+	var done, total int64
+	for p := range b.marks {
+		done += b.marks[p].seq
+		total += max(b.goals[p], b.marks[p].seq)
+	}
+	b.progress(done, total)
+}
+
+// tally counts, from the facts alone, what a build's tables must hold.
+type tally struct {
+	payments, lines, suspended int64
+	debits, credits            int64 // minor units of all currencies together
+	wallets, owners            map[string]bool
+}
+
+func newTally() tally { return tally{wallets: map[string]bool{}, owners: map[string]bool{}} }
+
+func (t *tally) add(facts []fact) {
+	for i := range facts {
+		f := &facts[i]
+		if f.merchant != nil {
+			t.owners[f.record.Stream] = true
+			continue
+		}
+		t.wallets[f.record.Stream] = true
+		if creates(f.wallet) {
+			t.payments++
+		}
+		if _, suspends := f.wallet.(*wallet.PayinSuspended); suspends {
+			t.suspended++
+		}
+		for _, p := range f.postings {
+			t.lines++
+			debit, _ := p.Debit.Minor() // a posting that does not fit was refused when it was written
+			credit, _ := p.Credit.Minor()
+			t.debits += debit
+			t.credits += credit
+		}
+	}
+}
+
+// check compares the tables of the build with the tally.
+func (b *build) check(ctx context.Context, w *writer) error {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	expected := map[string][]struct {
+		query string
+		want  int64
+	}{
+		"balances": {{"SELECT count(*) FROM balances_%d", int64(len(b.tally.wallets))}},
+		"payments": {
+			{"SELECT count(*) FROM payments_%d", b.tally.payments},
+			{"SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM payment_days_%d", b.tally.payments},
+		},
+		"journal": {
+			{"SELECT count(*) FROM journal_%d", b.tally.lines},
+			{"SELECT CAST(coalesce(sum(debit), 0) AS BIGINT) FROM journal_%d", b.tally.debits},
+			{"SELECT CAST(coalesce(sum(credits), 0) AS BIGINT) FROM accounts_%d", b.tally.credits},
+		},
+		"suspense": {{"SELECT count(*) FROM suspense_%d", b.tally.suspended}},
+		"merchants": {
+			{"SELECT (SELECT count(*) FROM merchants_%[1]d) + (SELECT count(*) FROM operators_%[1]d)", int64(len(b.tally.owners))},
+		},
+	}
+	for _, t := range b.targets {
+		for _, e := range expected[t.name()] {
+			query := fmt.Sprintf(e.query, b.generation)
+			var found int64
+			if err := w.conn.QueryRowContext(ctx, query).Scan(&found); err != nil {
+				return fmt.Errorf("%s: %w", query, explain(err))
+			}
+			if found != e.want {
+				return fmt.Errorf("the new %s are wrong: %s is %d, not %d", t.name(), query, found, e.want)
+			}
+		}
+	}
+	return nil
+}

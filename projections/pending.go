@@ -1,0 +1,27 @@
+package projections
+
+import (
+	"context"
+
+	"github.com/khata-ledger/khata/domain/wallet"
+)
+
+// Pending returns up to limit pending payments of a kind, of all merchants, whose ids sort behind after, in order of id; after
+// Reach. What works on them finds here what it may have lost.
+func (v *Views) Pending(ctx context.Context, kind wallet.Kind, after string, limit int) ([]wallet.Payment, error) {
+	if err := v.Reach(ctx); err != nil {
+		return nil, err
+	}
+	rows, err := query(ctx, v, payments{}, paymentTable, "WHERE kind = $1 AND status = 'pending' AND id > $2 ORDER BY id LIMIT $3",
+		string(kind), after, bounded(limit))
+	if err != nil {
+		return nil, err
+	}
+	pending := make([]wallet.Payment, len(rows))
+	for i := range rows {
+		if pending[i], err = rows[i].payment(); err != nil {
+			return nil, err
+		}
+	}
+	return pending, nil
+}
