@@ -38,7 +38,7 @@ func (v *Views) Rebuild(ctx context.Context, names []string, progress func(done,
 		picked = all() // nothing serves: they all start together
 	}
 	for {
-		err := v.build(ctx, picked, progress)
+		err := v.build(ctx, picked, false, progress)
 		if !errors.Is(err, errBuilding) {
 			return err
 		}
@@ -61,15 +61,16 @@ type build struct {
 	tally tally
 }
 
-// build makes a generation of the projections and switches to it.
-func (v *Views) build(ctx context.Context, ps []projection, progress func(done, total int64)) (err error) {
+// build makes a generation of the projections and switches to it. With needed it makes only those that are outdated still;
+// errBuilding when another process makes some of them, or has made them all.
+func (v *Views) build(ctx context.Context, ps []projection, needed bool, progress func(done, total int64)) (err error) {
 	w, err := openWriter(ctx, v.db, v.dialect)
 	if err != nil {
 		return err
 	}
 	defer func() { err = errors.Join(err, w.close()) }()
 	b := &build{v: v, progress: progress, goals: make([]int64, v.info.Partitions), tally: newTally()}
-	if err := b.begin(ctx, w, ps); err != nil {
+	if err := b.begin(ctx, w, ps, needed); err != nil {
 		return fmt.Errorf("begin to build: %w", err)
 	}
 	v.opts.Logger.Info("building views", "projections", b.names(), "generation", b.generation)
@@ -94,7 +95,7 @@ func (b *build) names() string {
 }
 
 // begin makes the generation's tables, empty. From then on a program that knows only older shapes does not use the views.
-func (b *build) begin(ctx context.Context, w *writer, ps []projection) error {
+func (b *build) begin(ctx context.Context, w *writer, ps []projection, needed bool) error {
 	return w.atomic(ctx, func() error {
 		if _, err := w.exec(ctx, "UPDATE views_counter SET generation = generation + 1"); err != nil {
 			return err
@@ -105,6 +106,15 @@ func (b *build) begin(ctx context.Context, w *writer, ps []projection) error {
 		now := time.Now()
 		if _, err := w.exec(ctx, "DELETE FROM views_builds WHERE beat < $1", now.Add(-deadBehind).UnixMicro()); err != nil {
 			return err
+		}
+		if needed {
+			at, err := readStanding(ctx, w.conn, b.v.info.Partitions)
+			if err != nil {
+				return err
+			}
+			if ps = at.outdated(); len(ps) == 0 {
+				return errBuilding
+			}
 		}
 		if err := b.alone(ctx, w, ps); err != nil {
 			return err

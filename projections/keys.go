@@ -38,12 +38,11 @@ func (v *Views) MerchantByKeyHash(ctx context.Context, hash string) (merchant.Me
 	if err != nil {
 		return merchant.Merchant{}, merchant.Key{}, false, err
 	}
-	for _, k := range h.merchant.Keys {
-		if k.Hash == hash {
-			return h.merchant, k, true, nil
-		}
+	k, found := h.merchant.KeyByHash(hash)
+	if !found {
+		return merchant.Merchant{}, merchant.Key{}, false, nil
 	}
-	return merchant.Merchant{}, merchant.Key{}, false, nil
+	return h.merchant, k, true, nil
 }
 
 // OperatorByKeyHash finds the operator that has a key, as MerchantByKeyHash does.

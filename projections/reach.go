@@ -106,7 +106,7 @@ func (v *Views) complete(ctx context.Context) error {
 		if len(outdated) == 0 {
 			return nil
 		}
-		err := v.build(ctx, outdated, nil)
+		err := v.build(ctx, outdated, true, nil)
 		switch {
 		case errors.Is(err, errBuilding):
 			if !pause(ctx, v.opts.Poll) {

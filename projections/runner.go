@@ -132,12 +132,12 @@ func (v *Views) renew(ctx context.Context) error {
 				continue
 			}
 		}
-		err := v.build(ctx, outdated, nil)
+		err := v.build(ctx, outdated, true, nil)
 		if errors.Is(err, errBuilding) {
 			if !pause(ctx, v.opts.Poll) {
 				return ctx.Err()
 			}
-			continue
+			_, err = v.refresh(ctx)
 		}
 		if err != nil {
 			return err

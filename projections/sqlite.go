@@ -36,13 +36,13 @@ func OpenSQLite(ctx context.Context, path string, logger *slog.Logger) (*sql.DB,
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("open the views %s: %w", path, err)
 	}
-	db, err := openFile(ctx, path)
+	db, err := openFile(ctx, path, os.O_CREATE)
 	if errors.Is(err, ErrDamaged) {
 		logger.Warn("the views are damaged and are built again from the log", "file", path, "error", err)
 		if err := remove(path); err != nil {
 			return nil, fmt.Errorf("replace the views %s: %w", path, err)
 		}
-		db, err = openFile(ctx, path)
+		db, err = openFile(ctx, path, os.O_CREATE)
 	}
 	if err != nil {
 		return nil, fmt.Errorf("open the views %s: %w", path, err)
@@ -50,11 +50,21 @@ func OpenSQLite(ctx context.Context, path string, logger *slog.Logger) (*sql.DB,
 	return db, nil
 }
 
-func openFile(ctx context.Context, path string) (*sql.DB, error) {
+// OpenExistingSQLite opens the views in the file at path as they are, for Check: fs.ErrNotExist when there is no file,
+// ErrDamaged when it is damaged.
+func OpenExistingSQLite(ctx context.Context, path string) (*sql.DB, error) {
+	db, err := openFile(ctx, path, 0)
+	if err != nil {
+		return nil, fmt.Errorf("open the views %s: %w", path, err)
+	}
+	return db, nil
+}
+
+func openFile(ctx context.Context, path string, create int) (*sql.DB, error) {
 	if _, err := os.Stat(path + damagedMark); err == nil {
 		return nil, fmt.Errorf("%w: it was found so when it was last used", ErrDamaged)
 	}
-	file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+	file, err := os.OpenFile(path, os.O_RDWR|create, 0o600)
 	if err != nil {
 		return nil, err
 	}

@@ -89,6 +89,9 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, log Log, t *tail.Tai
 	if err != nil {
 		return nil, fmt.Errorf("open the views: %w", err)
 	}
+	if limit := db.Stats().MaxOpenConnections; limit > 0 && limit < Connections(info.Partitions) {
+		return nil, fmt.Errorf("open the views: a pool of %d connections (at least %d for %d partitions)", limit, Connections(info.Partitions), info.Partitions)
+	}
 	opts.Batch = defaulted(opts.Batch, defaultBatch)
 	opts.ReachWithin = defaulted(opts.ReachWithin, defaultReachWithin)
 	opts.Poll = defaulted(opts.Poll, defaultPoll)
@@ -104,6 +107,10 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, log Log, t *tail.Tai
 	v.heads.log, v.heads.partitions = log, info.Partitions
 	return v, nil
 }
+
+// Connections is how many connections the pool of the views needs at least: while views are built, every partition has a
+// writer that follows the log and one that fills the new generation, each with a connection of its own; the rest are for reads.
+func Connections(partitions int) int { return 2*partitions + 4 }
 
 func defaulted[T int | time.Duration](value, preset T) T {
 	if value <= 0 {

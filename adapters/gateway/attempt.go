@@ -27,6 +27,9 @@ var errRaced = errors.New("the payout has moved on")
 
 // dispatch handles the job of one payout: it takes steps until there is one to wait for.
 func (d *Dispatcher) dispatch(ctx context.Context, j work.Job) work.Outcome {
+	if d.hold.isShut() {
+		return work.Return()
+	}
 	var m memory
 	if err := json.Unmarshal(j.Payload, &m); err != nil || m.Merchant == "" {
 		d.log.Error("the job of a payout is unreadable", "payment", j.Key, "error", err)
@@ -101,7 +104,7 @@ func (d *Dispatcher) send(ctx context.Context, g Payouts, p wallet.Payment, atte
 	if err != nil {
 		return err
 	}
-	at := d.clock()
+	at := d.clock().Round(0) // by the wall clock: the monotonic one stands still while a machine sleeps
 	_, err = d.ledger.Submit(ctx, wallet.SubmitPayout{
 		Base: wallet.Base{Of: p.Of, At: eventstore.Micros(later(at, p.CreatedAt))}, Attempt: attempt, Gateway: g.Name(),
 	}, eventstore.Origin{Actor: "system:dispatch"})

@@ -164,8 +164,8 @@ func (d *Dispatcher) Recover(ctx context.Context, pending PendingPayments) error
 	})
 }
 
-// Hold keeps payouts from being dispatched, for benchmarks and maintenance: jobs are kept, calls in flight end. Resume
-// undoes it.
+// Hold keeps payouts from being dispatched, for benchmarks and maintenance: jobs are kept, no handling begins any more, and those
+// that have begun end as they would. Resume undoes it.
 func (d *Dispatcher) Hold() { d.hold.set(true) }
 
 // Resume undoes Hold.
@@ -282,6 +282,12 @@ func (h *hold) set(shut bool) {
 	h.shut = shut
 	close(h.change)
 	h.change = make(chan struct{})
+}
+
+func (h *hold) isShut() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.shut
 }
 
 // open waits until the gate is open, or ctx ends, and returns a context that ends when it shuts. stop must be called.

@@ -12,6 +12,10 @@ import (
 // DefaultMaxBody is the bound of a request body: 1 MiB.
 const DefaultMaxBody = 1 << 20
 
+// drainBytes is how much of a body that is too large is read and dropped: many clients look for an answer only when they have
+// sent everything, and see a broken connection otherwise.
+const drainBytes = 8 << 20
+
 // Errors of ReadJSON.
 var (
 	ErrMediaType = errors.New("the content type is not application/json")
@@ -29,6 +33,7 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 // ReadBody reads a body of at most limit bytes of any type. ErrTooLarge, or the connection's error.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
+		drain(r.Body)
 		return nil, ErrTooLarge
 	}
 	body := http.MaxBytesReader(w, r.Body, limit)
@@ -43,11 +48,16 @@ func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	var over *http.MaxBytesError
 	switch {
 	case errors.As(err, &over):
+		drain(r.Body)
 		return nil, ErrTooLarge
 	case err != nil:
 		return nil, fmt.Errorf("reading the body: %w", err)
 	}
 	return b, nil
+}
+
+func drain(body io.Reader) {
+	_, _ = io.CopyN(io.Discard, body, drainBytes) //nolint:errcheck // it ends where it ends: the answer is the same
 }
 
 // isJSON accepts application/json alone or with charset=utf-8, once, and no content encoding.

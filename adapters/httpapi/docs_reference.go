@@ -80,6 +80,15 @@ func newReference(text []byte) (*docReference, error) {
 		}
 		r.Groups = append(r.Groups, g)
 	}
+	callbacks := docGroup{Name: "Callbacks"}
+	for _, methods := range s.at("webhooks").pairs() {
+		for method, op := range methods.pairs() {
+			callbacks.Operations = append(callbacks.Operations, s.operation(method, "your callback URL", op))
+		}
+	}
+	if len(callbacks.Operations) > 0 {
+		r.Groups = append(r.Groups, callbacks)
+	}
 	if len(r.Groups) == 0 {
 		return nil, errors.New("it has no tags to group the operations by")
 	}

@@ -1,6 +1,8 @@
 package httpapi_test
 
 import (
+	"crypto/sha256"
+	"encoding/base64"
 	"net/http"
 	"net/http/httptest"
 	"regexp"
@@ -22,7 +24,7 @@ func TestDocs(t *testing.T) {
 	for _, want := range []string{
 		"<!doctype html>", `name="viewport"`, "/api/v1/payin/create", "/api/v1/transactions/service/payout/request/{partner_request_id}",
 		"Duplicate request", "Insufficient wallet balance", "data.transaction.net_amount", "Idempotency-Key", "&#34;amount&#34;: 1000.00", "one of success | pending | failed | refunded",
-		"data.transactions[].utr", "<strong>Amounts</strong>", "<code>1000.00</code>",
+		"data.transactions[].utr", "X-KlyroPay-Signature", "your callback URL", "<strong>Amounts</strong>", "<code>1000.00</code>",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)
@@ -34,6 +36,13 @@ func TestDocs(t *testing.T) {
 	policy := w.Header().Get("Content-Security-Policy")
 	if !strings.HasPrefix(policy, "default-src 'none'; style-src 'sha256-") || strings.Contains(policy, "unsafe") {
 		t.Errorf("policy %q", policy)
+	}
+	style := regexp.MustCompile(`(?s)<style>(.*)</style>`).FindStringSubmatch(page)
+	if style == nil {
+		t.Fatal("the page has no style")
+	}
+	if sum := sha256.Sum256([]byte(style[1])); !strings.Contains(policy, base64.StdEncoding.EncodeToString(sum[:])) {
+		t.Error("the policy does not allow the page's own style")
 	}
 	if strings.Contains(page, "ZgotmplZ") {
 		t.Error("the template refused some of it")

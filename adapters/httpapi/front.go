@@ -3,6 +3,7 @@ package httpapi
 import (
 	"bufio"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"net"
@@ -37,7 +38,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 // finish is deferred: it recovers a panic, and records how the exchange ended.
 func (f *Front) finish(rec *recorder, method string, x *Exchange, start time.Time) {
 	fault := recover()
-	if fault != nil && fault != http.ErrAbortHandler {
+	if fault != nil && !deliberate(fault) {
 		f.Logger.Error("a handler panicked", "request", x.ID, "route", x.Route,
 			"panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
 		if rec.status == 0 {
@@ -60,6 +61,12 @@ func (f *Front) finish(rec *recorder, method string, x *Exchange, start time.Tim
 	if fault != nil {
 		panic(http.ErrAbortHandler) // an answer that was begun cannot be taken back: cut it, so that it is seen to be cut
 	}
+}
+
+// deliberate reports the panic by which a handler asks to cut the connection.
+func deliberate(fault any) bool {
+	err, isError := fault.(error)
+	return isError && errors.Is(err, http.ErrAbortHandler)
 }
 
 // recorder notes what is sent.

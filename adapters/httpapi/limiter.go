@@ -18,6 +18,7 @@ const maxWindows = 100_000
 // the border of two windows at most twice that in one minute.
 type Limiter struct {
 	limit int
+	most  int // windows of a generation
 
 	mu      sync.Mutex
 	turned  time.Time // when now began
@@ -32,7 +33,7 @@ type window struct {
 
 // NewLimiter makes a limiter. A limit of zero or less lets everything through.
 func NewLimiter(limit int) *Limiter {
-	return &Limiter{limit: limit, now: map[string]window{}, earlier: map[string]window{}}
+	return &Limiter{limit: limit, most: maxWindows, now: map[string]window{}, earlier: map[string]window{}}
 }
 
 // Allow counts a request of name. When the window is used up it returns false, and how long it still lasts.
@@ -64,7 +65,7 @@ func (l *Limiter) find(name string, at time.Time) window {
 	if found && at.Before(w.until) && w.until.Sub(at) <= Window {
 		return w
 	}
-	if len(l.now) >= maxWindows {
+	if len(l.now) >= l.most {
 		for other := range l.now {
 			delete(l.now, other)
 			break

@@ -97,6 +97,9 @@ type sandboxCommand struct {
 	Delay       time.Duration `default:"1s" help:"After what time the bank does what it does later."`
 }
 
+// Validate checks what kong cannot.
+func (c *sandboxCommand) Validate() error { return checkListen(c.Listen) }
+
 // Run serves until ctx ends.
 func (c *sandboxCommand) Run(ctx context.Context, t *terminal) (err error) {
 	logger := slog.New(slog.NewJSONHandler(t.err, nil))

@@ -58,6 +58,7 @@ func runScript(t *testing.T, file string, db func(work string) string) {
 			env.Setenv("LEDGER_DB", db(env.WorkDir))
 			env.Setenv("LEDGER_MASTER_KEY_FILE", key)
 			env.Setenv("LEDGER_ACTOR", "asha")
+			env.Setenv("GORACE", "atexit_sleep_ms=0") // otherwise each command under the race detector ends a second late
 			return os.WriteFile(key, []byte(strings.Repeat("5f", 32)+"\n"), 0o600)
 		},
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){

@@ -36,7 +36,7 @@ type serveCommand struct {
 	CallbackGap      time.Duration  `default:"5m" help:"Time between two attempts."`
 	CallbackAllow    []netip.Prefix `help:"Address range that callbacks may go to although it is private; repeatable." placeholder:"CIDR"`
 	TrustedProxy     []netip.Prefix `help:"Whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
-	RateLimit        int            `default:"600" help:"Requests that a key may make in a minute."`
+	RateLimit        int            `default:"600" help:"Requests that a key may make in a minute; 0: no limit."`
 	MaxBody          byteSize       `default:"1MiB" help:"Larger request bodies are refused."`
 	Queue            int            `default:"8192" help:"Commands that wait to be decided."`
 	BatchMax         int            `default:"5000" help:"Commands that are decided at once."`
@@ -76,6 +76,18 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--queue and --batch-max must be at least 1")
 	case c.MaxBody < 1:
 		return errors.New("--max-body must be at least 1 byte")
+	case c.RateLimit < 0:
+		return errors.New("--rate-limit must not be negative")
+	case c.DrainNotice < 0:
+		return errors.New("--drain-notice must not be negative")
+	}
+	return checkListen(c.Listen)
+}
+
+// checkListen holds an address to listen on against what it must look like, before a store is made.
+func checkListen(address string) error {
+	if _, _, err := net.SplitHostPort(address); err != nil {
+		return fmt.Errorf("--listen %s: it must be host:port", address)
 	}
 	return nil
 }
@@ -105,6 +117,7 @@ type server struct {
 // Run serves until ctx ends (SIGINT, SIGTERM), then drains and stops.
 func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
 	logger := slog.New(slog.NewJSONHandler(t.err, &slog.HandlerOptions{Level: c.LogLevel}))
+	slog.SetDefault(logger)
 	zone, err := time.LoadLocation(c.TimeZone)
 	if err != nil {
 		return usagef("--time-zone: %v", err)

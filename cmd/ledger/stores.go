@@ -25,6 +25,9 @@ import (
 	"github.com/khata-ledger/khata/projections"
 )
 
+// readConnections is how many connections to the views are for reads, beside those of their writers.
+const readConnections = 8
+
 // storeFlags are the flags of every command.
 type storeFlags struct {
 	DB            string `name:"db" default:"sqlite:data/ledger.db" help:"Where the log is: sqlite:FILE or postgres://user:password@host:5432/name."`
@@ -48,6 +51,9 @@ func (f *storeFlags) location() (location, error) {
 		}
 		return location{migrations.SQLite, rest}, nil
 	case "postgres", "postgresql":
+		if _, err := pgx.ParseConfig(f.DB); err != nil {
+			return location{}, usagef("--db: %v", err)
+		}
 		return location{migrations.Postgres, f.DB}, nil
 	}
 	return location{}, usagef("--db must start with sqlite: or postgres://")
@@ -196,7 +202,7 @@ func (s *stores) openAll(ctx context.Context) (err error) {
 	if s.info, err = s.log.Info(ctx); err != nil {
 		return err
 	}
-	if s.views, err = s.openViewsDatabase(ctx); err != nil {
+	if s.views, err = s.openViewsDatabase(ctx, s.info.Partitions); err != nil {
 		return err
 	}
 	for area, db := range map[string]**sql.DB{migrations.Work: &s.workDB, migrations.Secrets: &s.secrets} {
@@ -212,11 +218,18 @@ func (s *stores) openAll(ctx context.Context) (err error) {
 }
 
 // openViewsDatabase opens what the views are in; on SQLite a file that is missing or damaged is made anew.
-func (l location) openViewsDatabase(ctx context.Context) (*sql.DB, error) {
+func (l location) openViewsDatabase(ctx context.Context, partitions int) (db *sql.DB, err error) {
 	if l.dialect == migrations.SQLite {
-		return projections.OpenSQLite(ctx, l.file("views"), slog.Default())
+		db, err = projections.OpenSQLite(ctx, l.file("views"), slog.Default())
+	} else {
+		db, err = l.openArea("views")
 	}
-	return l.openArea("views")
+	if err != nil {
+		return nil, err
+	}
+	// Their writers keep connections for as long as they run: with fewer, a build would wait for ever.
+	db.SetMaxOpenConns(projections.Connections(partitions) + readConnections)
+	return db, nil
 }
 
 // openLog opens the log alone.

@@ -13,6 +13,7 @@
 //   - A service that is not the merchant's is 403 for reading, too. The wallet's balance belongs to every service.
 //   - Keys of the roles maker and checker may not create single payouts (403): theirs go through approval. Keys of role full may
 //     do everything.
+//   - The rate limit's window begins with a key's first request and lasts a minute; see httpapi.Limiter.
 //   - Failed authentications are limited per address (of IPv6, per /64): beyond the limit the answer to a further bad key is 429.
 //     A good key is never held up by its neighbours' failures.
 //   - Unknown fields of a body are ignored, null and "" are like an absent field; a name for the second time is a 400.

@@ -182,6 +182,12 @@ func TestExamples(t *testing.T) {
 			}
 		}
 	}
+	for _, hook := range []string{"payinUpdated", "payoutUpdated"} {
+		media, at := s.at("/webhooks/" + hook + "/post/requestBody/content/application~1json")
+		if err := s.compile(t, at+"/schema").Validate(media.(map[string]any)["example"]); err != nil {
+			t.Errorf("example of %s: %v", hook, err)
+		}
+	}
 	if n < 40 {
 		t.Errorf("only %d examples", n)
 	}

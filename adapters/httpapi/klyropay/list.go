@@ -89,9 +89,10 @@ func (p *params) status() wallet.Status {
 	switch s := wallet.Status(p.text("status")); s {
 	case "", wallet.Success, wallet.Pending, wallet.Failed, wallet.Refunded:
 		return s
+	default:
+		p.problems.add("status", "must be success, pending, failed or refunded")
+		return ""
 	}
-	p.problems.add("status", "must be success, pending, failed or refunded")
-	return ""
 }
 
 // paging reads page, limit and cursor.

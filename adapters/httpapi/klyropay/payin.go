@@ -101,7 +101,7 @@ func appendEscaped(b []byte, s string) []byte {
 func payinCreated(p *wallet.Payment, asOf time.Time) (int, []byte) {
 	left := max(p.ExpiresAt.Sub(asOf), 0)
 	b := append(make([]byte, 0, 512), `{"success":true,"data":{"transaction_id":`...)
-	b = httpapi.AppendString(b, p.Of.Payment)
+	b = httpapi.AppendString(b, p.Payment)
 	b = httpapi.AppendString(append(b, `,"order_id":`...), p.OrderID)
 	b = httpapi.AppendString(append(b, `,"txn_ref":`...), p.TxnRef)
 	b = httpapi.AppendAmount(append(b, `,"amount":`...), p.Amount)
@@ -132,7 +132,7 @@ func (a *API) onePayin(w http.ResponseWriter, r *http.Request, c *caller, find f
 
 // appendPayin appends the status answer's data.
 func appendPayin(b []byte, p *wallet.Payment) []byte {
-	b = httpapi.AppendString(append(b, `{"transaction_id":`...), p.Of.Payment)
+	b = httpapi.AppendString(append(b, `{"transaction_id":`...), p.Payment)
 	b = httpapi.AppendString(append(b, `,"order_id":`...), p.OrderID)
 	b = httpapi.AppendString(append(b, `,"txn_ref":`...), p.TxnRef)
 	b = httpapi.AppendAmount(append(b, `,"amount":`...), p.Amount)

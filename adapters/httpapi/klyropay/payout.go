@@ -97,12 +97,8 @@ func payoutCreated(p *wallet.Payment, _ time.Time) (int, []byte) {
 
 // appendTransaction appends the members that every answer about a payout has.
 func appendTransaction(b []byte, p *wallet.Payment) []byte {
-	b = httpapi.AppendString(append(b, `"transaction_id":`...), p.Of.Payment)
-	reference := p.BankReference
-	if reference == "" {
-		reference = p.UTR
-	}
-	b = httpapi.AppendOptional(append(b, `,"reference_id":`...), reference)
+	b = httpapi.AppendString(append(b, `"transaction_id":`...), p.Payment)
+	b = httpapi.AppendOptional(append(b, `,"reference_id":`...), p.BankReference)
 	b = httpapi.AppendString(append(b, `,"partner_request_id":`...), p.RequestID)
 	b = httpapi.AppendString(append(b, `,"status":`...), string(p.Status))
 	b = httpapi.AppendAmount(append(b, `,"amount":`...), p.Amount)
@@ -147,31 +143,35 @@ func mask(account, last4 string) string {
 // damaged, which is logged. Other errors are faults of the vault.
 func (a *API) beneficiary(ctx context.Context, p *wallet.Payment) (beneficiary, error) {
 	erased := beneficiary{account: mask("", p.AccountLast4)}
-	id, err := uuid.Parse(p.SealID)
-	if err != nil {
-		return a.unreadable(ctx, p, fmt.Errorf("seal id %q: %w", p.SealID, err)), nil
-	}
-	text, err := a.ports.Vault.UnsealString(ctx, id, p.Sealed)
+	b, err := a.open(ctx, p)
 	switch {
+	case err == nil:
+		return beneficiary{name: b.Name, account: mask(b.AccountNo, p.AccountLast4)}, nil
 	case errors.Is(err, vault.ErrErased):
 		return erased, nil
 	case errors.Is(err, vault.ErrTampered):
-		return a.unreadable(ctx, p, err), nil
-	case err != nil:
-		return beneficiary{}, fmt.Errorf("opening the beneficiary of %s: %w", p.Of.Payment, err)
+		a.opts.Logger.Error("the sealed data of a payout cannot be read",
+			"request", httpapi.From(ctx).ID, "transaction", p.Payment, "error", err)
+		return erased, nil
 	}
-	var b wallet.Beneficiary
-	if err := json.Unmarshal([]byte(text), &b); err != nil {
-		return a.unreadable(ctx, p, errors.New("what was sealed is no beneficiary")), nil
-	}
-	return beneficiary{name: b.Name, account: mask(b.AccountNo, p.AccountLast4)}, nil
+	return beneficiary{}, fmt.Errorf("opening the beneficiary of %s: %w", p.Payment, err)
 }
 
-// unreadable logs a beneficiary that cannot be read, and returns what the record itself tells.
-func (a *API) unreadable(ctx context.Context, p *wallet.Payment, why error) beneficiary {
-	a.opts.Logger.Error("the sealed data of a payout cannot be read",
-		"request", httpapi.From(ctx).ID, "transaction", p.Of.Payment, "error", why)
-	return beneficiary{account: mask("", p.AccountLast4)}
+// open opens the sealed part of a payout. What was sealed as something else counts as vault.ErrTampered, too.
+func (a *API) open(ctx context.Context, p *wallet.Payment) (wallet.Beneficiary, error) {
+	var b wallet.Beneficiary
+	id, err := uuid.Parse(p.SealID)
+	if err != nil {
+		return b, fmt.Errorf("%w: seal id %q", vault.ErrTampered, p.SealID)
+	}
+	text, err := a.ports.Vault.UnsealString(ctx, id, p.Sealed)
+	if err != nil {
+		return b, err
+	}
+	if json.Unmarshal([]byte(text), &b) != nil { // its error could quote the text
+		return b, fmt.Errorf("%w: what was sealed is no beneficiary", vault.ErrTampered)
+	}
+	return b, nil
 }
 
 func (a *API) payout(w http.ResponseWriter, r *http.Request, c *caller) {

@@ -227,6 +227,10 @@ func TestBodies(t *testing.T) {
 	}
 	unknownLength := struct{ io.Reader }{strings.NewReader(pad + payinBody + "  ")}
 	s.sendType("POST", payinPath, unknownLength).want(t, 413, failure("Request body is too large"))
+	// A client that sends everything before it reads gets its answer, also far beyond the limit.
+	huge := strings.Repeat(" ", 4<<20)
+	s.raw("POST "+payinPath+" HTTP/1.1\nHost: x\nX-Api-Key: "+keyA+"\nContent-Type: application/json\nContent-Length: 4194304\n\n"+huge).
+		want(t, 413, failure("Request body is too large"))
 	if r := s.send("POST", payinPath, pad+payinBody, "Content-Type: Application/JSON; Charset=\"UTF-8\""); r.status != 201 {
 		t.Errorf("a body of exactly the limit: %d %s", r.status, r.body)
 	}

@@ -1,0 +1,234 @@
+package wallet
+
+import (
+	"encoding/json"
+	"errors"
+	"go/ast"
+	"go/parser"
+	"go/token"
+	"io/fs"
+	"os"
+	"path/filepath"
+	"reflect"
+	"slices"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/khata-ledger/khata/domain/money"
+)
+
+// golden is one stored event as some version has written it. These files are kept for ever and never written anew:
+// testdata/events/<type>.v<schema>[.<case>].json.
+type golden struct {
+	name, typ string
+	schema    int
+	data      []byte
+}
+
+func goldens(t testing.TB) []golden {
+	t.Helper()
+	files, err := filepath.Glob("testdata/events/*.json")
+	if err != nil || len(files) == 0 {
+		t.Fatal(files, err)
+	}
+	var all []golden
+	for _, f := range files {
+		parts := strings.Split(filepath.Base(f), ".")
+		data, err := os.ReadFile(f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		schema, err := strconv.Atoi(strings.TrimPrefix(parts[2], "v"))
+		if err != nil {
+			t.Fatal(f, err)
+		}
+		all = append(all, golden{name: filepath.Base(f), typ: parts[0] + "." + parts[1], schema: schema, data: data})
+	}
+	return all
+}
+
+func TestGoldens(t *testing.T) {
+	covered := map[string]map[string]bool{} // type -> fields seen
+	for _, g := range goldens(t) {
+		e, err := Decode(g.typ, g.schema, g.data)
+		if err != nil {
+			t.Errorf("%s: %v", g.name, err)
+			continue
+		}
+		again, err := Encode(e)
+		if err != nil || string(again) != string(g.data) {
+			t.Errorf("%s is written as\n%s (%v), stored was\n%s", g.name, again, err, g.data)
+		}
+		if e.Type() != g.typ || e.Schema() != g.schema {
+			t.Errorf("%s: decodes as %s, version %d", g.name, e.Type(), e.Schema())
+		}
+		for _, a := range e.amounts() {
+			if a.Currency() != e.Header().Currency {
+				t.Errorf("%s: amount %s has not the event's currency", g.name, a)
+			}
+		}
+		var fields map[string]json.RawMessage
+		if err := json.Unmarshal(g.data, &fields); err != nil {
+			t.Fatal(err)
+		}
+		if covered[g.typ] == nil {
+			covered[g.typ] = map[string]bool{}
+		}
+		for f := range fields {
+			covered[g.typ][f] = true
+		}
+	}
+	for _, typ := range Types() {
+		for _, f := range reflect.VisibleFields(reflect.TypeOf(blank(typ, 1)).Elem()) {
+			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
+			if name != "" && len(f.Index) <= 2 && !covered[typ][name] {
+				t.Errorf("no golden of %s has field %q", typ, name)
+			}
+		}
+	}
+}
+
+// TestTypesAreAll finds every event in the source, so that none can be forgotten in Types, Decode and the goldens.
+func TestTypesAreAll(t *testing.T) {
+	fset := token.NewFileSet()
+	var found []string
+	err := fs.WalkDir(os.DirFS("."), ".", func(path string, d fs.DirEntry, err error) error {
+		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
+			return err
+		}
+		f, err := parser.ParseFile(fset, path, nil, 0)
+		if err != nil {
+			return err
+		}
+		for _, d := range f.Decls {
+			fn, ok := d.(*ast.FuncDecl)
+			if !ok || fn.Name.Name != "Type" || fn.Recv == nil {
+				continue
+			}
+			lit := fn.Body.List[0].(*ast.ReturnStmt).Results[0].(*ast.BasicLit)
+			name, err := strconv.Unquote(lit.Value)
+			if err != nil {
+				return err
+			}
+			found = append(found, name)
+		}
+		return nil
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	listed := Types()
+	slices.Sort(found)
+	slices.Sort(listed)
+	if !slices.Equal(found, listed) {
+		t.Errorf("events in the source\n%q\nTypes\n%q", found, listed)
+	}
+	for _, typ := range listed {
+		if e := blank(typ, 1); e == nil || e.Type() != typ {
+			t.Errorf("Decode does not know %s", typ)
+		}
+	}
+}
+
+func TestDecodeRefuses(t *testing.T) {
+	const of = `"merchant":"mer_1","currency":"INR","payment":"txn_1"`
+	for _, c := range []struct {
+		name, typ string
+		schema    int
+		data      string
+		says      string
+	}{
+		{"an unknown type", "payin.dreamt", 1, `{}`, `"payin.dreamt"`},
+		{"a newer version", "payin.expired", 2, `{` + of + `}`, `"payin.expired", version 2`},
+		{"a field too many", "payin.expired", 1, `{` + of + `,"bonus":1}`, "bonus"},
+		{"an absent amount", "wallet.recovered", 1, `{` + of + `}`, "lacks an amount"},
+		{"an amount that is null", "wallet.recovered", 1, `{` + of + `,"amount":null}`, "null"},
+		{"an amount that is a number", "wallet.recovered", 1, `{` + of + `,"amount":12.5}`, "12.5"},
+		{"an amount with an exponent", "wallet.recovered", 1, `{` + of + `,"amount":"1e3"}`, "1e3"},
+		{"half a paisa", "wallet.recovered", 1, `{` + of + `,"amount":"1.005"}`, "more than 2 decimals"},
+		{"no merchant", "payin.expired", 1, `{"currency":"INR","payment":"txn_1"}`, "no merchant"},
+		{"no payment", "payin.expired", 1, `{"currency":"INR","merchant":"m"}`, "no payment"},
+		{"an unknown currency", "payin.expired", 1, `{"merchant":"m","currency":"XXX","payment":"txn_1"}`, "XXX"},
+		{"two events", "payin.expired", 1, `{` + of + `}{}`, "behind"},
+		{"half an event", "payin.expired", 1, `{` + of, "unexpected EOF"},
+	} {
+		e, err := Decode(c.typ, c.schema, []byte(c.data))
+		if err == nil || e != nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.typ) {
+			t.Errorf("%s: %v %v, want an error that says %s and %s", c.name, e, err, c.typ, c.says)
+		}
+		if unknown := c.name == "an unknown type" || c.name == "a newer version"; errors.Is(err, ErrUnknownType) != unknown {
+			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+func FuzzDecode(f *testing.F) {
+	for _, g := range goldens(f) {
+		f.Add(g.typ, g.schema, g.data)
+	}
+	f.Fuzz(func(t *testing.T, typ string, schema int, data []byte) {
+		e, err := Decode(typ, schema, data)
+		if err != nil {
+			return
+		}
+		first, err := Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		again, err := Decode(e.Type(), e.Schema(), first)
+		if err != nil {
+			t.Fatalf("%s cannot be read again: %v", first, err)
+		}
+		second, err := Encode(again)
+		if err != nil || string(second) != string(first) {
+			t.Fatalf("%s becomes %s (%v)", first, second, err)
+		}
+		NewWallet(e.Header().Merchant, e.Header().Currency).Evolve(e)
+		new(Payment).Evolve(e, noon)
+		Postings(e)
+	})
+}
+
+func TestPostings(t *testing.T) {
+	const available, locked, receivable = "merchant:mer_1:available", "merchant:mer_1:locked", "merchant:mer_1:receivable"
+	dr := func(account, amount string) Posting { return Posting{account, inr(amount), inr("0")} }
+	cr := func(account, amount string) Posting { return Posting{account, inr("0"), inr(amount)} }
+	for _, c := range []struct {
+		event Event
+		want  []Posting
+	}{
+		{created, nil},
+		{succeeded, []Posting{dr("gateway:sandbox:receivable", "1000"), cr(available, "988.20"), cr("platform:commission", "10"), cr("tax:gst", "1.80")}},
+		{suspendedBy("7", ReasonAmount), []Posting{dr("gateway:sandbox:receivable", "7"), cr("suspense", "7")}},
+		{&SuspenseCredited{Of: payin, Priced: priced("7", "1", "0")}, []Posting{dr("suspense", "7"), cr(available, "6"), cr("platform:commission", "1")}},
+		{&SuspenseRefunded{Of: payin, Amount: inr("7"), Gateway: "sandbox"}, []Posting{dr("suspense", "7"), cr("gateway:sandbox:receivable", "7")}},
+		{initiated, []Posting{dr(available, "5010"), cr(locked, "5010")}},
+		{submitted, nil},
+		{paid, []Posting{dr(locked, "5010"), cr("gateway:sandbox:float", "5000"), cr("platform:commission", "8.47"), cr("tax:gst", "1.53")}},
+		{cancelled, []Posting{dr(locked, "5010"), cr(available, "5010")}},
+		{refunded, []Posting{dr(locked, "5010"), cr(available, "5010")}},
+		{returned, []Posting{dr("gateway:sandbox:float", "5000"), dr("platform:commission", "8.47"), dr("tax:gst", "1.53"), cr(available, "5010")}},
+		{&PayoutPaidAfterRefund{Of: payout, Priced: outPriced, Taken: inr("2010"), Owed: inr("3000"), Gateway: "g"},
+			[]Posting{dr(available, "2010"), dr(receivable, "3000"), cr("gateway:g:float", "5000"), cr("platform:commission", "8.47"), cr("tax:gst", "1.53")}},
+		{&WalletAdjusted{Of: payin, Amount: inr("5")}, []Posting{dr("adjustments", "5"), cr(available, "5")}},
+		{&WalletAdjusted{Of: payin, Amount: inr("-5")}, []Posting{dr(available, "5"), cr("adjustments", "5")}},
+		{&WalletRecovered{Of: payin, Amount: inr("5")}, []Posting{dr(available, "5"), cr(receivable, "5")}},
+		{&WalletHeld{Of: payin, Amount: inr("5")}, []Posting{dr(available, "5"), cr(locked, "5")}},
+		{&WalletReleased{Of: payin, Amount: inr("5")}, []Posting{dr(locked, "5"), cr(available, "5")}},
+	} {
+		got := Postings(c.event)
+		if !slices.EqualFunc(got, c.want, func(a, b Posting) bool {
+			return a.Account == b.Account && a.Debit.Equal(b.Debit) && a.Credit.Equal(b.Credit)
+		}) {
+			t.Errorf("%s: %v, want %v", c.event.Type(), got, c.want)
+		}
+		sum := money.Zero(money.INR)
+		for _, p := range got {
+			sum = sum.Add(p.Debit).Sub(p.Credit)
+		}
+		if !sum.IsZero() {
+			t.Errorf("%s is out of balance by %s", c.event.Type(), sum)
+		}
+	}
+}
