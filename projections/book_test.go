@@ -342,6 +342,12 @@ func everywhere(t *testing.T, test func(t *testing.T, at place)) {
 
 // views opens views of the book over a database.
 func (b *book) views(db *sql.DB, dialect Dialect, opts Options) *Views {
+	b.tb.Helper()
+	info, err := b.log.Info(context.Background())
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	db.SetMaxOpenConns(Connections(info.Partitions) + 4)
 	v, err := Open(context.Background(), db, dialect, b.log, b.tail, opts)
 	if err != nil {
 		b.tb.Fatal(err)
@@ -393,6 +399,7 @@ func (b *book) equalToFold(v *Views) {
 	}
 	b.equalSuspense(v)
 	b.equalPast(v)
+	b.equalPending(v)
 	findings, err := v.Check(ctx)
 	if err != nil {
 		b.tb.Fatal(err)
@@ -400,6 +407,34 @@ func (b *book) equalToFold(v *Views) {
 	for _, f := range findings {
 		if f.Fault || f.Absent {
 			b.tb.Fatalf("check: %+v", f)
+		}
+	}
+}
+
+func (b *book) equalPending(v *Views) {
+	b.tb.Helper()
+	for _, kind := range []wallet.Kind{wallet.KindPayin, wallet.KindPayout} {
+		var want, got []string
+		for _, id := range b.order {
+			if p := b.payments[id]; p.Kind == kind && p.Status == wallet.Pending {
+				want = append(want, id)
+			}
+		}
+		slices.Sort(want)
+		for after := ""; ; after = got[len(got)-1] {
+			page, err := v.Pending(context.Background(), kind, after, 3)
+			if err != nil {
+				b.tb.Fatal(err)
+			}
+			if len(page) == 0 {
+				break
+			}
+			for _, p := range page {
+				got = append(got, p.Of.Payment)
+			}
+		}
+		if !slices.Equal(got, want) {
+			b.tb.Fatalf("pending %s: %v, by the fold %v", kind, got, want)
 		}
 	}
 }
@@ -416,11 +451,11 @@ func (b *book) equalPayment(v *Views, want *wallet.Payment) {
 		}
 		got = append(got, p)
 	}
-	switch want.Kind {
-	case wallet.KindPayin:
+	if want.Kind == wallet.KindPayin {
 		take(v.Payin(ctx, want.Merchant, want.TxnRef))
 		take(v.PayinByOrder(ctx, want.Merchant, want.OrderID))
-	case wallet.KindPayout:
+	}
+	if want.Kind == wallet.KindPayout {
 		take(v.Payout(ctx, want.Merchant, id))
 		take(v.PayoutByRequest(ctx, want.Merchant, want.RequestID))
 	}

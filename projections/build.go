@@ -107,7 +107,10 @@ func (b *build) begin(ctx context.Context, w *writer, ps []projection, needed bo
 		if _, err := w.exec(ctx, "DELETE FROM views_builds WHERE beat < $1", now.Add(-deadBehind).UnixMicro()); err != nil {
 			return err
 		}
-		if needed {
+		if err := b.alone(ctx, w, ps); err != nil {
+			return err
+		}
+		if needed { // read behind the builds: one that has just ended serves by now
 			at, err := readStanding(ctx, w.conn, b.v.info.Partitions)
 			if err != nil {
 				return err
@@ -115,9 +118,6 @@ func (b *build) begin(ctx context.Context, w *writer, ps []projection, needed bo
 			if ps = at.outdated(); len(ps) == 0 {
 				return errBuilding
 			}
-		}
-		if err := b.alone(ctx, w, ps); err != nil {
-			return err
 		}
 		for _, p := range ps {
 			b.targets = append(b.targets, target{p, b.generation})
@@ -198,6 +198,11 @@ func (b *build) run(ctx context.Context, w *writer) error {
 		for _, s := range t.schemas() {
 			if err := w.ddl(ctx, s.createIndexes(b.generation)...); err != nil {
 				return err
+			}
+			if w.dialect == Postgres { // its own statistics come a minute later: queries would be planned without until then
+				if err := w.ddl(ctx, "ANALYZE "+s.in(b.generation)); err != nil {
+					return err
+				}
 			}
 		}
 	}

@@ -259,7 +259,8 @@ type rowCursor struct {
 }
 
 func openCursor(ctx context.Context, q querier, s *schema, generation int64) (*rowCursor, error) {
-	rows, err := q.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", s.list(""), s.in(generation), strings.Join(s.names[:s.key], ", ")))
+	order := strings.Join(s.names[:s.key], ", ")
+	rows, err := q.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s ORDER BY %s", s.list(), s.in(generation), order)) //nolint:rowserrcheck // next checks it
 	if err != nil {
 		return nil, explain(err)
 	}

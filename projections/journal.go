@@ -44,16 +44,16 @@ var lineTable = newTable(schema{
 
 // accountRow is an account's total in one partition.
 type accountRow struct {
-	partition         int64
 	account, currency string
+	partition         int64
 	debits, credits   int64
 	seq               int64 // of the newest record that touched it
 }
 
 var accountTable = newTable(schema{name: "accounts", key: 3}, []column[accountRow]{
-	{"partition", func(r *accountRow) any { return &r.partition }},
 	{"account", func(r *accountRow) any { return &r.account }},
 	{"currency", func(r *accountRow) any { return &r.currency }},
+	{"partition", func(r *accountRow) any { return &r.partition }},
 	{"debits", func(r *accountRow) any { return &r.debits }},
 	{"credits", func(r *accountRow) any { return &r.credits }},
 	{"seq", func(r *accountRow) any { return &r.seq }},

@@ -119,7 +119,8 @@ func (v *Views) list(ctx context.Context, kind wallet.Kind, f Filter) (Page, err
 	if err != nil {
 		return Page{}, err
 	}
-	s, offset, cond := f.span(), int64(0), (*where)(nil)
+	var cond *where
+	s, offset := f.span(), int64(0)
 	if f.Cursor != "" {
 		createdAt, seq, err := parseCursor(f.Cursor)
 		if err != nil {

@@ -156,6 +156,7 @@ func TestListsUseIndexes(t *testing.T) {
 	now, _ := v.standing()
 	generation, _ := now.usable(payments{})
 	for clause, index := range map[string]string{
+		"WHERE kind = $1 AND status = 'pending' AND id > $2 ORDER BY id LIMIT 5":                                                             "pending",
 		"WHERE merchant = 'm' AND kind = 'payin' AND created_at < 5 ORDER BY created_at DESC, seq DESC LIMIT 5":                              "newest",
 		"WHERE merchant = 'm' AND kind = 'payin' AND status = 's' AND (created_at, seq) < (5, 5) ORDER BY created_at DESC, seq DESC LIMIT 5": "status",
 		byReference + " LIMIT 1":                       "reference",

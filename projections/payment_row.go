@@ -7,7 +7,6 @@ import (
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
-	"github.com/khata-ledger/khata/eventstore"
 )
 
 // paymentRow is a wallet.Payment whole, so that it can be folded on, and where its records stand. Amounts in minor units.
@@ -39,6 +38,7 @@ var paymentTable = newTable(schema{
 		{name: "newest", columns: "merchant, kind, created_at, seq"},
 		{name: "status", columns: "merchant, kind, status, created_at, seq"},
 		{name: "reference", columns: "merchant, kind, reference", where: "reference <> ''"},
+		{name: "pending", columns: "kind, id", where: "status = 'pending'"},
 		{name: "txn_ref", columns: "txn_ref", where: "txn_ref <> ''"},
 		{name: "pending", columns: "kind, id", where: "status = 'pending'"},
 	},
@@ -151,9 +151,4 @@ func (r *paymentRow) payment() (wallet.Payment, error) {
 		}
 	}
 	return p, nil
-}
-
-// position is where the payment's first record stands.
-func (r *paymentRow) position() eventstore.Position {
-	return eventstore.Position{Partition: int(r.partition), Seq: r.seq}
 }

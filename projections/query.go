@@ -13,7 +13,7 @@ const tries = 5
 func query[R any](ctx context.Context, v *Views, p projection, t *table[R], clause string, args ...any) ([]R, error) {
 	var found []R
 	err := v.serving(ctx, p, func(generation int64) error {
-		rows, err := v.db.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s %s", t.list(""), t.in(generation), clause), args...)
+		rows, err := v.db.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s %s", t.list(), t.in(generation), clause), args...)
 		if err != nil {
 			return explain(err)
 		}

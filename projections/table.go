@@ -84,10 +84,8 @@ func (s *schema) createIndexes(generation int64) []string {
 	return statements
 }
 
-// list joins the column names, each behind a prefix.
-func (s *schema) list(prefix string) string {
-	return prefix + strings.Join(s.names, ", "+prefix)
-}
+// list joins the column names.
+func (s *schema) list() string { return strings.Join(s.names, ", ") }
 
 // conflict is what an insert does with a row whose key is there.
 func (s *schema) conflict(generation int64) string {

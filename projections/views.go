@@ -81,11 +81,11 @@ type Views struct {
 
 // Open makes Views over a database, which may be empty: it writes nothing before Run, Rebuild or a read needs it. On
 // PostgreSQL the tables are made in the schema that db's search_path names first. The database stays the caller's to close.
-func Open(ctx context.Context, db *sql.DB, dialect Dialect, log Log, t *tail.Tail, opts Options) (*Views, error) {
+func Open(ctx context.Context, db *sql.DB, dialect Dialect, from Log, t *tail.Tail, opts Options) (*Views, error) {
 	if dialect != SQLite && dialect != Postgres {
 		return nil, fmt.Errorf("open the views: no such database dialect: %q", dialect)
 	}
-	info, err := log.Info(ctx)
+	info, err := from.Info(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("open the views: %w", err)
 	}
@@ -102,9 +102,9 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, log Log, t *tail.Tai
 	if opts.Logger == nil {
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
-	v := &Views{db: db, dialect: dialect, log: log, info: info, tail: t, opts: opts,
+	v := &Views{db: db, dialect: dialect, log: from, info: info, tail: t, opts: opts,
 		working: make(chan struct{}, 1), change: make(chan struct{})}
-	v.heads.log, v.heads.partitions = log, info.Partitions
+	v.heads.log, v.heads.partitions = from, info.Partitions
 	return v, nil
 }
 

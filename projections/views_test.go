@@ -184,7 +184,7 @@ func TestKeyCache(t *testing.T) {
 	if len(c.entries) > maxKeys {
 		t.Errorf("%d keys are remembered", len(c.entries))
 	}
-	if c.entry("x") != c.entry("x") {
+	if first := c.entry("x"); c.entry("x") != first {
 		t.Error("a key is not remembered")
 	}
 }

@@ -114,7 +114,7 @@ func (w *writer) statement(ctx context.Context, text string) (*sql.Stmt, error) 
 
 // exec runs a statement and returns the number of rows that it affected.
 func (w *writer) exec(ctx context.Context, text string, args ...any) (int64, error) {
-	s, err := w.statement(ctx, text)
+	s, err := w.statement(ctx, text) //nolint:sqlclosecheck // it is kept for the next time; close closes it
 	if err != nil {
 		return 0, err
 	}
@@ -140,17 +140,17 @@ func (t *table[R]) load(ctx context.Context, w *writer, generation int64, column
 	if len(values) == 0 {
 		return nil, nil
 	}
-	text := fmt.Sprintf("SELECT %s FROM %s WHERE %s = ANY($1)", t.list(""), t.in(generation), column)
+	text := fmt.Sprintf("SELECT %s FROM %s WHERE %s = ANY($1)", t.list(), t.in(generation), column)
 	var arg any = values
 	if w.dialect == SQLite {
-		text = fmt.Sprintf("SELECT %s FROM %s WHERE %s IN (SELECT value FROM json_each($1))", t.list(""), t.in(generation), column)
+		text = fmt.Sprintf("SELECT %s FROM %s WHERE %s IN (SELECT value FROM json_each($1))", t.list(), t.in(generation), column)
 		b, err := json.Marshal(values)
 		if err != nil {
 			return nil, err
 		}
 		arg = string(b)
 	}
-	s, err := w.statement(ctx, text)
+	s, err := w.statement(ctx, text) //nolint:sqlclosecheck // it is kept for the next time; close closes it
 	if err != nil {
 		return nil, fmt.Errorf("load %s: %w", t.name, err)
 	}
@@ -216,7 +216,7 @@ func (t *table[R]) writeArrays(ctx context.Context, w *writer, generation int64,
 		arrays = append(arrays, fmt.Sprintf("$%d::bigint[]", i+1))
 	}
 	_, err := w.exec(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)%s",
-		t.in(generation), t.list(""), strings.Join(arrays, ", "), t.conflict(generation)), args...)
+		t.in(generation), t.list(), strings.Join(arrays, ", "), t.conflict(generation)), args...)
 	return err
 }
 
@@ -232,7 +232,7 @@ func (t *table[R]) writeValues(ctx context.Context, w *writer, generation int64,
 		}
 		row := "(?" + strings.Repeat(", ?", len(t.columns)-1) + ")"
 		text := fmt.Sprintf("INSERT INTO %s (%s) VALUES %s%s%s",
-			t.in(generation), t.list(""), row, strings.Repeat(", "+row, n-1), t.conflict(generation))
+			t.in(generation), t.list(), row, strings.Repeat(", "+row, n-1), t.conflict(generation))
 		args := make([]any, 0, n*len(t.columns))
 		for j := range n {
 			for _, c := range t.columns {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"net/http"
 	"net/netip"
 )
 
@@ -13,6 +14,15 @@ type Exchange struct {
 	Client netip.Addr // who asks: unmapped, without zone; not valid when the peer's address is none
 	Route  string     // pattern that matched, for logs and metrics; "" when none did
 	KeyID  string     // key_... or opr_..., once authenticated
+	Quiet  bool       // logged for debugging only; see Quietly
+}
+
+// Quietly keeps what asks all the time, such as probes, out of the log, unless that is for debugging.
+func Quietly(h http.Handler) http.Handler {
+	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		From(r.Context()).Quiet = true
+		h.ServeHTTP(w, r)
+	})
 }
 
 type exchangeKey struct{}

@@ -39,7 +39,7 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 func (f *Front) finish(rec *recorder, method string, x *Exchange, start time.Time) {
 	fault := recover()
 	if fault != nil && !deliberate(fault) {
-		f.Logger.Error("a handler panicked", "request", x.ID, "route", x.Route,
+		f.Logger.Error("a handler panicked", "request_id", x.ID, "route", x.Route,
 			"panic", fmt.Sprint(fault), "stack", string(debug.Stack()))
 		if rec.status == 0 {
 			Fail(rec, http.StatusInternalServerError, MessageInternal)
@@ -52,11 +52,15 @@ func (f *Front) finish(rec *recorder, method string, x *Exchange, start time.Tim
 	}
 	took := time.Since(start)
 	f.Metrics.observe(method, x.Route, status, took)
-	if f.Logger.Enabled(context.Background(), slog.LevelInfo) {
-		f.Logger.LogAttrs(context.Background(), slog.LevelInfo, "request",
+	level := slog.LevelInfo
+	if x.Quiet {
+		level = slog.LevelDebug
+	}
+	if f.Logger.Enabled(context.Background(), level) {
+		f.Logger.LogAttrs(context.Background(), level, "request",
 			slog.String("method", method), slog.String("route", x.Route), slog.Int("status", status),
-			slog.Duration("duration", took), slog.Int64("bytes", rec.bytes),
-			slog.String("request", x.ID), slog.String("key", x.KeyID))
+			slog.Float64("duration_ms", float64(took.Microseconds())/1000), slog.Int64("bytes", rec.bytes),
+			slog.String("request_id", x.ID), slog.String("key_id", x.KeyID))
 	}
 	if fault != nil {
 		panic(http.ErrAbortHandler) // an answer that was begun cannot be taken back: cut it, so that it is seen to be cut

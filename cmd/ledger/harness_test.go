@@ -65,17 +65,16 @@ func onBothStores(t *testing.T, f func(t *testing.T, w *world)) {
 
 // world is a store, the server on it, and a receiver of callbacks.
 type world struct {
-	t       *testing.T
-	dir     string
-	db      string
-	addr    string
-	flags   []string
-	server  *exec.Cmd
-	stderr  *lockedBuffer
-	stdout  *lockedBuffer
-	calls   *callbackReceiver
-	httpc   *http.Client
-	started bool
+	t      *testing.T
+	dir    string
+	db     string
+	addr   string
+	flags  []string
+	server *exec.Cmd
+	stderr *lockedBuffer
+	stdout *lockedBuffer
+	calls  *callbackReceiver
+	httpc  *http.Client
 }
 
 type lockedBuffer struct {

@@ -10,6 +10,7 @@ import (
 
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
+	"github.com/khata-ledger/khata/adapters/httpapi/ops"
 )
 
 // handler puts every HTTP endpoint behind one front.
@@ -32,9 +33,10 @@ func (s *server) handler(zone *time.Location) (http.Handler, error) {
 		return nil, err
 	}
 	dialect.Register(rt)
-	rt.HandleFunc(http.MethodGet, "/healthz", httpapi.Alive)
-	rt.Handle(http.MethodGet, "/readyz", s.ready)
-	rt.Handle(http.MethodGet, "/metrics", promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))
+	s.operators().Register(rt)
+	rt.Handle(http.MethodGet, "/healthz", httpapi.Quietly(http.HandlerFunc(httpapi.Alive)))
+	rt.Handle(http.MethodGet, "/readyz", httpapi.Quietly(s.ready))
+	rt.Handle(http.MethodGet, "/metrics", httpapi.Quietly(promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})))
 	rt.Handle(http.MethodGet, "/docs", docs)
 	rt.Handle(http.MethodGet, "/openapi/klyropay.yaml", httpapi.Spec(klyropay.OpenAPI()))
 	rt.Mount("/gateways/", s.inbound)
@@ -62,6 +64,13 @@ func (s *server) dialect(zone *time.Location) (*klyropay.API, error) {
 			PayinExpiry: s.cfg.PayinExpiry, GatewayWait: s.cfg.GatewayWait, Zone: zone,
 			VPA: s.cfg.PayeeVPA, PayeeName: s.cfg.PayeeName, Gateway: gatewayName, Logger: s.logger,
 		})
+}
+
+// operators is the operator API.
+func (s *server) operators() *ops.API {
+	return ops.New(
+		ops.Ports{Views: s.views, Deliveries: deliveries{s.webhooks}, Timeline: timeline{s.ledger}},
+		ops.Options{RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit, Logger: s.logger})
 }
 
 func (s *server) storeReachable(ctx context.Context) (string, error) {

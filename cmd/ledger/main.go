@@ -73,7 +73,7 @@ func run(ctx context.Context, args []string, out, errw io.Writer) int {
 		kong.UsageOnError(),
 	)
 	if err != nil {
-		fmt.Fprintln(errw, "ledger:", err)
+		complain(errw, "ledger: %v\n", err)
 		return exitUsage
 	}
 	command, err := parser.Parse(args)
@@ -81,7 +81,7 @@ func run(ctx context.Context, args []string, out, errw io.Writer) int {
 		return exit
 	}
 	if err != nil {
-		fmt.Fprintf(errw, "ledger: %v\nrun \"ledger --help\" to see the commands and their flags\n", err)
+		complain(errw, "ledger: %v\nrun \"ledger --help\" to see the commands and their flags\n", err)
 		return exitUsage
 	}
 	return exitCode(command.Run(), errw)
@@ -95,11 +95,16 @@ func exitCode(err error, errw io.Writer) int {
 	case errors.Is(err, errNo):
 		return exitNo
 	case errors.As(err, &usage):
-		fmt.Fprintln(errw, "ledger:", err)
+		complain(errw, "ledger: %v\n", err)
 		return exitUsage
 	}
-	fmt.Fprintln(errw, "ledger:", oneLine(err))
+	complain(errw, "ledger: %s\n", oneLine(err))
 	return exitNo
+}
+
+// complain writes to stderr. When that fails there is nobody left to tell; the exit code says it.
+func complain(errw io.Writer, format string, args ...any) {
+	fmt.Fprintf(errw, format, args...) //nolint:errcheck // see above
 }
 
 // oneLine is an error's text on one line: joined errors, and those of the network, have several.

@@ -27,6 +27,23 @@ type sandboxLink struct {
 	SandboxDelay  time.Duration `default:"1s" help:"After what time the bank does what it does later."`
 }
 
+// check holds what is said of a bank elsewhere against what a connection needs, before a store is made.
+func (l *sandboxLink) check() error {
+	if l.SandboxURL == "" {
+		return nil
+	}
+	_, err := l.connect()
+	return err
+}
+
+func (l *sandboxLink) connect() (*sandbox.Client, error) {
+	client, err := sandbox.NewClient(l.SandboxURL, []byte(l.SandboxSecret), time.Now)
+	if err != nil {
+		return nil, usagef("--sandbox-url, --sandbox-secret: %v", err)
+	}
+	return client, nil
+}
+
 // bank is the sandbox as the server sees it.
 type bank struct {
 	server *sandbox.Bank // nil when it runs elsewhere
@@ -47,9 +64,9 @@ const sandboxSecretName = "gateway/sandbox"
 // openBank opens the sandbox of this process, or the connection to one elsewhere.
 func (l *sandboxLink) openBank(ctx context.Context, s *stores, base string, logger *slog.Logger) (*bank, error) {
 	if l.SandboxURL != "" {
-		client, err := sandbox.NewClient(l.SandboxURL, []byte(l.SandboxSecret), time.Now)
+		client, err := l.connect()
 		if err != nil {
-			return nil, usagef("--sandbox-url, --sandbox-secret: %v", err)
+			return nil, err
 		}
 		return &bank{client: client}, nil
 	}

@@ -17,7 +17,6 @@ import (
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/adapters/ledger"
 	"github.com/khata-ledger/khata/adapters/webhook"
-	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/tail"
 	"github.com/khata-ledger/khata/migrations"
 	"github.com/khata-ledger/khata/projections"
@@ -81,7 +80,7 @@ func (c *serveCommand) Validate() error {
 	case c.DrainNotice < 0:
 		return errors.New("--drain-notice must not be negative")
 	}
-	return checkListen(c.Listen)
+	return errors.Join(checkListen(c.Listen), c.sandboxLink.check())
 }
 
 // checkListen holds an address to listen on against what it must look like, before a store is made.
@@ -166,7 +165,7 @@ func (s *server) run(ctx context.Context, t *terminal, zone *time.Location) (err
 		go s.demo(workers, t, base)
 	}
 	s.logger.Info("serving", "address", listener.Addr().String(), "store", s.stores.dialect,
-		"ledger_id", s.stores.info.LedgerID, "partitions", s.stores.info.Partitions, "sandbox", s.bank != nil, "version", version().Version)
+		"ledger_id", s.stores.info.LedgerID, "partitions", s.stores.info.Partitions, "sandbox", s.bank != nil, "version", versionText())
 	return httpapi.Serve(ctx, httpapi.NewServer(handler, s.cfg.GatewayWait+answerMargin, s.logger), listener,
 		httpapi.Drain{Ready: s.ready, Notice: s.cfg.DrainNotice, Timeout: drainWithin})
 }
@@ -246,8 +245,7 @@ func (s *server) joinBus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	decode := func(r *eventstore.Record) (any, error) { return ledger.DecodeFact(r) }
-	s.router, err = bus.NewRouter(b, bus.NewPoison(s.stores.workDB), bus.RouterOptions{Decode: decode, Logger: log})
+	s.router, err = bus.NewRouter(b, bus.NewPoison(s.stores.workDB), bus.RouterOptions{Decode: ledger.DecodeFact, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -291,7 +289,7 @@ func (s *server) recover(ctx context.Context) error {
 		if err == nil && s.dispatch != nil {
 			err = s.dispatch.Recover(ctx, s.ports)
 		}
-		if err == nil || ctx.Err() != nil {
+		if err == nil {
 			return nil
 		}
 		s.logger.Warn("jobs of pending payments were not checked; trying again", "error", err)

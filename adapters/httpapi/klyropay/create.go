@@ -120,7 +120,7 @@ func (a *API) await(r *http.Request, e creation, p wallet.Payment) wallet.Paymen
 	seen, err := a.ports.Ledger.Await(ctx, p.Merchant, p.Payment, e.wait)
 	if err != nil && ctx.Err() == nil {
 		x := httpapi.From(r.Context())
-		a.opts.Logger.Warn("waiting for a payment failed", "request", x.ID, "transaction", p.Payment, "error", err)
+		a.opts.Logger.Warn("waiting for a payment failed", "request_id", x.ID, "transaction", p.Payment, "error", err)
 	}
 	if seen.Kind == "" {
 		return p

@@ -29,7 +29,7 @@ func golden(t *testing.T, r reply, status int, pattern string) {
 	t.Helper()
 	re := regexp.QuoteMeta(pattern)
 	for name, ids := range map[string]string{
-		"<txn>": `txn_[a-z0-9]{16}`, "<ref>": `PAYIN-REF-[A-Z0-9]{10}`, "<ord>": `ORD-[A-Z0-9]{16}`, "<prq>": `PRQ-[A-Z0-9]{16}`,
+		"<txn>": `txn_[a-z0-9]{16}`, "<ref>": `PAYIN-REF-[A-Z0-9]{16}`, "<ord>": `ORD-[A-Z0-9]{16}`, "<prq>": `PRQ-[A-Z0-9]{16}`,
 	} {
 		re = strings.ReplaceAll(re, name, ids)
 	}

@@ -189,7 +189,7 @@ func TestLogsAreSilent(t *testing.T) {
 			t.Errorf("%q is in the logs", secret)
 		}
 	}
-	for _, there := range []string{`"route":"/api/v1/payin/order/{order_id}"`, `"key":"key_`, `"status":201`, `"request":"`, `"duration":`} {
+	for _, there := range []string{`"route":"/api/v1/payin/order/{order_id}"`, `"key_id":"key_`, `"status":201`, `"request_id":"`, `"duration_ms":`} {
 		if !strings.Contains(logs, there) {
 			t.Errorf("%s is not in the logs:\n%s", there, logs)
 		}

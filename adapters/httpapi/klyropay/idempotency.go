@@ -75,7 +75,7 @@ func (a *API) keep(r *http.Request, c claim, status int, body []byte) (int, []by
 		Status: status, Body: body, At: eventstore.Micros(a.opts.Clock()),
 	})
 	if err != nil {
-		a.opts.Logger.Warn("an answer could not be kept", "request", httpapi.From(r.Context()).ID, "error", err)
+		a.opts.Logger.Warn("an answer could not be kept", "request_id", httpapi.From(r.Context()).ID, "error", err)
 		return status, body
 	}
 	return stands.Status, stands.Body

@@ -11,7 +11,7 @@ const (
 // Lengths of the random part of ids.
 const (
 	transactionLength = 16
-	txnRefLength      = 10
+	txnRefLength      = 16
 	referenceLength   = 16
 )
 

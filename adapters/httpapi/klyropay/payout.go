@@ -151,7 +151,7 @@ func (a *API) beneficiary(ctx context.Context, p *wallet.Payment) (beneficiary, 
 		return erased, nil
 	case errors.Is(err, vault.ErrTampered):
 		a.opts.Logger.Error("the sealed data of a payout cannot be read",
-			"request", httpapi.From(ctx).ID, "transaction", p.Payment, "error", err)
+			"request_id", httpapi.From(ctx).ID, "transaction", p.Payment, "error", err)
 		return erased, nil
 	}
 	return beneficiary{}, fmt.Errorf("opening the beneficiary of %s: %w", p.Payment, err)

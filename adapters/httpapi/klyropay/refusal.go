@@ -64,13 +64,13 @@ func broken(err error) bool {
 func (a *API) fault(w http.ResponseWriter, r *http.Request, doing string, err error) {
 	x := httpapi.From(r.Context())
 	if broken(err) {
-		a.opts.Logger.Error("a request failed", "request", x.ID, "route", x.Route, "doing", doing, "error", err)
+		a.opts.Logger.Error("a request failed", "request_id", x.ID, "route", x.Route, "doing", doing, "error", err)
 		httpapi.Fail(w, http.StatusInternalServerError, httpapi.MessageInternal)
 		return
 	}
 	gone := errors.Is(r.Context().Err(), context.Canceled)
 	if !gone && !errors.Is(err, executor.ErrBusy) && !errors.Is(err, executor.ErrClosed) {
-		a.opts.Logger.Warn("a request could not be served", "request", x.ID, "route", x.Route, "doing", doing, "error", err)
+		a.opts.Logger.Warn("a request could not be served", "request_id", x.ID, "route", x.Route, "doing", doing, "error", err)
 	}
 	httpapi.Unavailable(w)
 }

@@ -232,7 +232,7 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		httpapi.Write(w, http.StatusUnprocessableEntity, invalid(err))
 	default:
 		x := httpapi.From(r.Context())
-		a.opts.Logger.Warn("an operator's request could not be served", "request", x.ID, "route", x.Route, "error", err)
+		a.opts.Logger.Warn("an operator's request could not be served", "request_id", x.ID, "route", x.Route, "error", err)
 		httpapi.Unavailable(w)
 	}
 }

@@ -253,7 +253,7 @@ func (a *API) resend(r *http.Request, by merchant.Operator) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	a.opts.Logger.Info("a callback is sent again", "request", httpapi.From(r.Context()).ID, "operator", by.ID, "delivery", d.ID)
+	a.opts.Logger.Info("a callback is sent again", "request_id", httpapi.From(r.Context()).ID, "operator", by.ID, "delivery", d.ID)
 	return struct {
 		Delivery Delivery `json:"delivery"`
 	}{d}, nil

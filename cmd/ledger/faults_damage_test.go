@@ -1,0 +1,339 @@
+package main
+
+import (
+	"bytes"
+	"database/sql"
+	"encoding/json"
+	"fmt"
+	"net/http"
+	"net/url"
+	"os"
+	"path/filepath"
+	"slices"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/postgres"
+	"github.com/khata-ledger/khata/eventstore/sqlite"
+	"github.com/khata-ledger/khata/eventstore/testpg"
+)
+
+// used makes a store that has been worked with: a payin, payouts, a restart. It returns the world without a server.
+func used(t *testing.T, w *world) testMerchant {
+	t.Helper()
+	w.start("--gateway-wait", "5s")
+	m := w.merchant()
+	w.fund(m, "9000.00")
+	p := w.payin(m, "1000", "ORDER-1")
+	w.pay(p.text("intent_url"), "success", "")
+	for i := range 3 {
+		status, o := w.call(m, http.MethodPost, "/api/v1/services/payout/process", payoutBody(loadAccount, "1000", fmt.Sprintf("P-%d", i)))
+		if status != http.StatusOK || o.text("data", "transaction", "status") != "success" {
+			t.Fatalf("payout %d: %d %v", i, status, o)
+		}
+	}
+	w.eventually(10*time.Second, "the payin is paid", func() bool {
+		a, _ := w.balance(m)
+		return a == "6960.00" // 9000 + 990 - 3 x 1010
+	})
+	w.stop()
+	return m
+}
+
+// damaged is a copy of a store, to be damaged.
+type damaged struct {
+	*world
+	partition int   // the busiest one
+	head      int64 // of it
+	evidence  int64 // the first record that has some, of the partition
+	keyed     int64 // the first record that claims a key
+}
+
+// copies returns a function that copies a store that nobody uses.
+func copies(t *testing.T, w *world) func(t *testing.T) *damaged {
+	if !w.onPostgres() {
+		return func(t *testing.T) *damaged {
+			dir := t.TempDir()
+			if err := os.CopyFS(dir, os.DirFS(w.dir)); err != nil {
+				t.Fatal(err)
+			}
+			return opened(t, newWorld(t, dir, "sqlite:"+filepath.Join(dir, "ledger.db")))
+		}
+	}
+	u, err := url.Parse(w.db)
+	if err != nil {
+		t.Fatal(err)
+	}
+	seat := newWorld(t, t.TempDir(), testpg.DSN(t)) // a database from which to make others
+	n := 0
+	return func(t *testing.T) *damaged {
+		n++
+		name := fmt.Sprintf("%s_%d", strings.TrimPrefix(u.Path, "/"), n)
+		seat.do("log", "CREATE DATABASE "+name+" TEMPLATE "+strings.TrimPrefix(u.Path, "/"))
+		t.Cleanup(func() {
+			db := seat.sql("log")
+			defer db.Close()
+			if _, err := db.Exec("DROP DATABASE " + name + " WITH (FORCE)"); err != nil {
+				t.Error(err)
+			}
+		})
+		to := *u
+		to.Path = "/" + name
+		return opened(t, newWorld(t, t.TempDir(), to.String()))
+	}
+}
+
+func opened(t *testing.T, w *world) *damaged {
+	t.Helper()
+	w.t = t
+	d := &damaged{world: w}
+	w.ask("log", "SELECT partition, seq FROM heads ORDER BY seq DESC LIMIT 1", &d.partition, &d.head)
+	w.ask("log", fmt.Sprintf("SELECT min(seq) FROM evidence WHERE partition = %d AND seq > 1", d.partition), &d.evidence)
+	w.ask("log", fmt.Sprintf("SELECT min(seq) FROM keys WHERE partition = %d AND seq > 1", d.partition), &d.keyed)
+	if d.head < 8 {
+		t.Fatalf("a log of %d records is too short for these tests", d.head)
+	}
+	triggers := "SELECT 'DROP TRIGGER ' || name FROM sqlite_master WHERE type = 'trigger'"
+	if w.onPostgres() {
+		triggers = "SELECT format('DROP TRIGGER %I ON %s', tgname, tgrelid::regclass) FROM pg_trigger WHERE NOT tgisinternal"
+	}
+	db := w.sql("log")
+	drops := column[string](w, db, triggers)
+	db.Close()
+	if len(drops) < 5 {
+		t.Fatalf("only %v guard the log", drops)
+	}
+	w.do("log", drops...)
+	return d
+}
+
+// change executes a statement with {p} for the partition and {n} for seq.
+func (d *damaged) change(seq int64, statements ...string) {
+	d.t.Helper()
+	for i, s := range statements {
+		statements[i] = strings.NewReplacer("{p}", fmt.Sprint(d.partition), "{n}", fmt.Sprint(seq), "{n+1}", fmt.Sprint(seq+1)).Replace(s)
+	}
+	d.do("log", statements...)
+}
+
+// records opens the log as the product does and reads the busiest partition.
+func (d *damaged) records() []eventstore.Record {
+	d.t.Helper()
+	var log eventstore.Store
+	var err error
+	if d.onPostgres() {
+		log, err = postgres.Open(d.t.Context(), d.db)
+	} else {
+		log, err = sqlite.Open(d.t.Context(), strings.TrimPrefix(d.db, "sqlite:"))
+	}
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	defer log.Close()
+	records, err := log.Read(d.t.Context(), d.partition, 0, 1000)
+	if err != nil {
+		d.t.Fatal(err)
+	}
+	return records
+}
+
+// edit changes amounts in a record's data; with rehash the record gets the hash that its new content gives.
+func (d *damaged) edit(seq int64, rehash bool) {
+	d.t.Helper()
+	records := d.records()
+	r, prev := records[seq-1], records[seq-2].Hash
+	old := r.Data
+	r.Data = bytes.Replace(old, []byte(`"merchant":"mer_`), []byte(`"merchant":"mer-`), 1)
+	if bytes.Equal(old, r.Data) {
+		d.t.Fatalf("record %d has nothing to edit: %s", seq, old)
+	}
+	if rehash {
+		r.Hash, _ = r.Next(prev, nil)
+	}
+	db := d.sql("log")
+	defer db.Close()
+	var data any = string(r.Data)
+	if d.onPostgres() {
+		data = []byte(r.Data)
+	}
+	d.exec(db, "UPDATE events SET data = $1, hash = $2 WHERE partition = $3 AND seq = $4", data, r.Hash[:], d.partition, seq)
+}
+
+func (d *damaged) exec(db *sql.DB, query string, args ...any) {
+	d.t.Helper()
+	result, err := db.ExecContext(d.t.Context(), query, args...)
+	if err != nil {
+		d.t.Fatalf("%s: %v", query, err)
+	}
+	if n, err := result.RowsAffected(); err != nil || n == 0 {
+		d.t.Fatalf("%s: %d rows, %v", query, n, err)
+	}
+}
+
+// verdict runs `ledger verify --json`.
+func (w *world) verdict() (v verification, code int) {
+	w.t.Helper()
+	got := execute(w.t, w.dir, nil, "verify", "--json", "--db", w.db)
+	if err := json.Unmarshal([]byte(got.stdout), &v); err != nil {
+		w.t.Fatalf("verify answered %+v: %v", got, err)
+	}
+	return v, got.code
+}
+
+// TestDamagedRecord: however a record is altered behind the product's back, verify ends with 1 and names the first record that
+// is wrong.
+func TestDamagedRecord(t *testing.T) {
+	type damage struct {
+		name  string
+		check string // that finds it
+		do    func(d *damaged) (first int64)
+	}
+	sql := func(statements ...string) func(d *damaged) int64 {
+		return func(d *damaged) int64 { d.change(5, slices.Clone(statements)...); return 5 }
+	}
+	damages := []damage{
+		{"data edited", "chain", func(d *damaged) int64 { d.edit(5, false); return 5 }},
+		{"data edited, hash made to fit", "chain", func(d *damaged) int64 { d.edit(5, true); return 6 }},
+		{"the last one edited, hash made to fit", "heads", func(d *damaged) int64 { d.edit(d.head, true); return d.head }},
+		{"hash altered", "chain", func(d *damaged) int64 {
+			d.change(5, "UPDATE events SET hash = (SELECT hash FROM events WHERE partition = {p} AND seq = {n+1}) WHERE partition = {p} AND seq = {n}")
+			return 5
+		}},
+		{"type altered", "chain", sql("UPDATE events SET type = type || '2' WHERE partition = {p} AND seq = {n}")},
+		{"time altered", "chain", sql("UPDATE events SET effective_at = effective_at + 1 WHERE partition = {p} AND seq = {n}")},
+		{"stream altered", "chain", sql("UPDATE events SET stream = stream || 'X' WHERE partition = {p} AND seq = {n}")},
+		{"deleted", "chain", sql("DELETE FROM events WHERE partition = {p} AND seq = {n}")},
+		{"swapped with the next", "chain", sql("UPDATE events SET seq = 1000000 WHERE partition = {p} AND seq = {n}",
+			"UPDATE events SET seq = {n} WHERE partition = {p} AND seq = {n+1}", "UPDATE events SET seq = {n+1} WHERE partition = {p} AND seq = 1000000")},
+		{"the end cut off", "heads", func(d *damaged) int64 {
+			d.change(d.head-2, "DELETE FROM events WHERE partition = {p} AND seq >= {n}")
+			return d.head - 2
+		}},
+		{"everything cut off", "heads", func(d *damaged) int64 {
+			d.change(1, "DELETE FROM events WHERE partition = {p} AND seq >= {n}")
+			return 1
+		}},
+		{"one added behind the head", "heads", func(d *damaged) int64 {
+			d.change(d.head, "UPDATE heads SET seq = {n} - 1, hash = (SELECT hash FROM events WHERE partition = {p} AND seq = {n} - 1) WHERE partition = {p}")
+			return d.head
+		}},
+		{"head altered", "heads", func(d *damaged) int64 {
+			d.change(d.head, "UPDATE heads SET hash = (SELECT hash FROM events WHERE partition = {p} AND seq = 1) WHERE partition = {p}")
+			return d.head
+		}},
+		{"evidence altered", "evidence", func(d *damaged) int64 {
+			d.change(d.evidence, "UPDATE evidence SET media_type = media_type || 'x' WHERE partition = {p} AND seq = {n}")
+			return d.evidence
+		}},
+		{"evidence deleted", "evidence", func(d *damaged) int64 {
+			d.change(d.evidence, "DELETE FROM evidence WHERE partition = {p} AND seq = {n}")
+			return d.evidence
+		}},
+		{"dedupe key deleted", "keys", func(d *damaged) int64 {
+			d.change(d.keyed, "DELETE FROM keys WHERE partition = {p} AND seq = {n}")
+			return d.keyed
+		}},
+		{"dedupe key moved", "keys", func(d *damaged) int64 {
+			d.change(d.keyed, "UPDATE keys SET seq = seq + 1 WHERE partition = {p} AND seq = {n}")
+			return d.keyed
+		}},
+	}
+	onBothStores(t, func(t *testing.T, w *world) {
+		used(t, w)
+		copied := copies(t, w)
+		for _, damage := range damages {
+			t.Run(damage.name, func(t *testing.T) {
+				d := copied(t)
+				first := fmt.Sprintf("%d:%d", d.partition, damage.do(d))
+				v, code := d.verdict()
+				if code != exitNo || v.OK {
+					t.Fatalf("exit %d, %+v", code, v)
+				}
+				for _, c := range v.Checks {
+					if c.Name == damage.check && (c.OK || c.Position != first || c.Problem == "") {
+						t.Errorf("want %s wrong at %s: %+v", c.Name, first, c)
+					}
+				}
+				got := execute(t, d.dir, nil, "verify", "--db", d.db)
+				if got.code != exitNo || !strings.Contains(got.stdout, "WRONG") || !strings.Contains(got.stdout, first) {
+					t.Errorf("verify without --json: %+v", got)
+				}
+			})
+		}
+		t.Run("unreadable", func(t *testing.T) {
+			d := copied(t)
+			d.change(5, "UPDATE events SET hash = evidence_digests WHERE partition = {p} AND seq = {n}",
+				"UPDATE events SET evidence_digests = event_id WHERE partition = {p} AND seq = {n}")
+			got := execute(t, d.dir, nil, "verify", "--json", "--db", d.db)
+			if first := fmt.Sprintf("%d:5", d.partition); got.code != exitNo || !strings.Contains(got.stdout+got.stderr, first) {
+				t.Errorf("want exit 1 and record %s named: %+v", first, got)
+			}
+		})
+	})
+}
+
+// TestDamagedView: verify names the view and the row, rebuild heals it; views that are gone are built at the next start.
+func TestDamagedView(t *testing.T) {
+	onBothStores(t, func(t *testing.T, w *world) {
+		m := used(t, w)
+		db := w.sql("views")
+		serving := func(name string) string {
+			for _, table := range column[string](w, db, "SELECT name || '_' || generation FROM views_serving WHERE name = $1", name) {
+				return table
+			}
+			t.Fatalf("nothing serves %s", name)
+			return ""
+		}
+		for _, tt := range []struct{ view, change, says string }{
+			{"balances", "UPDATE %s SET available = available + 100 WHERE merchant = '" + m.ID + "'", m.ID},
+			{"payments", "DELETE FROM %s WHERE merchant = '" + m.ID + "' AND kind = 'payin'", "is missing"},
+			{"merchants", "UPDATE %s SET merchant = merchant || 'x'", "mer_"},
+		} {
+			w.do("views", fmt.Sprintf(tt.change, serving(tt.view)))
+			v, code := w.verdict()
+			if code != exitNo || v.OK {
+				t.Errorf("%s altered: exit %d, %+v", tt.view, code, v)
+			}
+			for _, c := range v.Checks {
+				if right := c.Name != "view "+tt.view; c.OK != right || !right && !strings.Contains(c.Problem, tt.says) {
+					t.Errorf("%s altered: %+v", tt.view, c)
+				}
+			}
+			w.ledger(nil, "rebuild", tt.view)
+			w.verify()
+		}
+		db.Close()
+		w.start(w.flags...)
+		w.wantBalance(m, "6960.00", "0.00")
+		w.stop()
+
+		w.dropViews()
+		w.verify() // what is absent is no fault
+		w.start(w.flags...)
+		w.wantBalance(m, "6960.00", "0.00")
+		if _, o := w.call(m, http.MethodGet, "/api/v1/transactions/service/payout?status=success", ""); o.text("data", "total") != "3" {
+			t.Errorf("payouts after the views were lost: %v", o)
+		}
+		w.verify()
+	})
+}
+
+// dropViews deletes the database of the views.
+func (w *world) dropViews() {
+	w.t.Helper()
+	if w.onPostgres() {
+		w.do("log", "DROP SCHEMA views CASCADE")
+		return
+	}
+	files, err := filepath.Glob(filepath.Join(w.dir, "ledger-views.db*"))
+	if err != nil || len(files) == 0 {
+		w.t.Fatalf("no views: %v", err)
+	}
+	for _, f := range files {
+		if err := os.Remove(f); err != nil {
+			w.t.Fatal(err)
+		}
+	}
+}
