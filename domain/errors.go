@@ -10,6 +10,7 @@ import (
 // Code says what kind of refusal an Error is. The set is closed: each API dialect maps it to a status in one table.
 type Code string
 
+// The codes.
 const (
 	Invalid             Code = "invalid"              // a field is wrong; Details name it
 	NotFound            Code = "not_found"            // nothing has that id, for this merchant

@@ -378,8 +378,23 @@ func shown(tb fataler, v any) string {
 	return string(b)
 }
 
-// equalToFold compares everything that the views answer with the book.
+// equalToFold compares everything that the views answer with the book, and their rows with a replay.
 func (b *book) equalToFold(v *Views) {
+	b.tb.Helper()
+	b.equalAnswers(v)
+	findings, err := v.Check(context.Background())
+	if err != nil {
+		b.tb.Fatal(err)
+	}
+	for _, f := range findings {
+		if f.Fault || f.Absent {
+			b.tb.Fatalf("check: %+v", f)
+		}
+	}
+}
+
+// equalAnswers compares what the views answer with the book.
+func (b *book) equalAnswers(v *Views) {
 	b.tb.Helper()
 	ctx := context.Background()
 	if err := v.Reach(ctx); err != nil {
@@ -394,21 +409,14 @@ func (b *book) equalToFold(v *Views) {
 			b.tb.Fatalf("balance of %s: %s %s %s, by the fold %s %s %s", w.Merchant, got.Available, got.Locked, got.Owed, w.Available, w.Locked, w.Owed)
 		}
 	}
-	for _, id := range b.order {
-		b.equalPayment(v, b.payments[id])
+	for i, id := range b.order {
+		if (len(b.order)-i)%5 == 1 { // lists compare the others
+			b.equalPayment(v, b.payments[id])
+		}
 	}
 	b.equalSuspense(v)
 	b.equalPast(v)
 	b.equalPending(v)
-	findings, err := v.Check(ctx)
-	if err != nil {
-		b.tb.Fatal(err)
-	}
-	for _, f := range findings {
-		if f.Fault || f.Absent {
-			b.tb.Fatalf("check: %+v", f)
-		}
-	}
 }
 
 func (b *book) equalPending(v *Views) {
@@ -489,7 +497,7 @@ func (b *book) equalSuspense(v *Views) {
 // equalPast compares balances as of the moments of a few records with sums of postings.
 func (b *book) equalPast(v *Views) {
 	b.tb.Helper()
-	for i := 0; i < len(b.postings); i += 1 + len(b.postings)/5 {
+	for i := 0; i < len(b.postings); i += 1 + len(b.postings)/3 {
 		at := b.postings[i].record.RecordedAt
 		for _, w := range b.wallets {
 			sums := map[string]money.Amount{}

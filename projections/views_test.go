@@ -192,7 +192,7 @@ func TestKeyCache(t *testing.T) {
 func TestCheckFindsATamperedRow(t *testing.T) {
 	everywhere(t, func(t *testing.T, at place) {
 		b := newBook(t, 2)
-		b.wanderFar(8, 120)
+		b.wanderFar(8, 60)
 		db := at.open()
 		v := b.views(db, at.dialect, quick)
 		if findings, err := v.Check(t.Context()); err != nil || len(findings) != len(Names()) || !findings[0].Absent || findings[0].Fault {

@@ -114,12 +114,33 @@ func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, prog
 		after = tip.Seq
 		progress(int64(len(records)))
 	}
-	var err error
-	if head.Seq > 0 && (last.Seq != head.Seq || last.Hash != head.Hash) {
-		err = fmt.Errorf("the head is at %d:%d, and the last record at %d:%d, or their hashes differ", head.Partition, head.Seq, head.Partition, last.Seq)
+	tip, wrong, err := v.tip(ctx, last, head)
+	v.note(checkHeads, tip, wrong, 1)
+	return err
+}
+
+// tip holds a head against the last record in front of it, and against what lies behind it: an append moves both. wrong says
+// what is the matter, at the first record that is missing, other than the head says, or too many.
+func (v *verifier) tip(ctx context.Context, last, head eventstore.Head) (at eventstore.Position, wrong, err error) {
+	at = eventstore.Position{Partition: head.Partition, Seq: head.Seq}
+	switch {
+	case last.Seq != head.Seq:
+		at.Seq = last.Seq + 1
+		return at, fmt.Errorf("record %s is missing: the head is at %d:%d", at, head.Partition, head.Seq), nil
+	case head.Seq > 0 && last.Hash != head.Hash:
+		return at, fmt.Errorf("the head has another hash than record %s", at), nil
 	}
-	v.note(checkHeads, eventstore.Position{Partition: head.Partition, Seq: head.Seq}, err, 1)
-	return nil
+	behind, err := v.log.Read(ctx, head.Partition, head.Seq, 1)
+	if err != nil || len(behind) == 0 {
+		return at, nil, err
+	}
+	// A server may have appended meanwhile: then its head, read afterwards, is not in front of the record.
+	now, err := v.log.Head(ctx, head.Partition)
+	if err == nil && now.Seq < behind[0].Seq {
+		at = behind[0].Position()
+		wrong = fmt.Errorf("record %s lies behind the head, %d:%d", at, now.Partition, now.Seq)
+	}
+	return at, wrong, err
 }
 
 func (v *verifier) note(name string, at eventstore.Position, err error, checked int64) {

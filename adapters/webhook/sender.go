@@ -194,14 +194,15 @@ func (r *round) drain() {
 }
 
 // attempt makes one attempt of a delivery that is due, and decides what becomes of it. It outlasts ctx, within the lease.
-func (s *Sender) attempt(ctx context.Context, d Delivery) {
+func (s *Sender) attempt(stopping context.Context, d Delivery) {
 	now := s.options.Clock()
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), s.options.Timeout+leaseMargin)
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(stopping), s.options.Timeout+leaseMargin)
 	defer cancel()
 	logger := s.options.Logger.With("callback", d.ID, "merchant", d.Merchant, "transaction", d.Transaction)
 	if d.Round >= s.options.Attempts {
 		if err := s.store.giveUp(ctx, &d, now); err != nil {
 			logger.Error("a callback could not be given up", "error", err)
+			linger(stopping)
 		}
 		return
 	}
@@ -215,6 +216,7 @@ func (s *Sender) attempt(ctx context.Context, d Delivery) {
 		logger.Warn("a callback could not be attempted yet", "error", err)
 		if err := s.store.putOff(ctx, d.ID, now, now.Add(unready)); err != nil {
 			logger.Warn("a callback could not be put off", "error", err)
+			linger(stopping)
 		}
 		return
 	}
@@ -226,6 +228,14 @@ func (s *Sender) attempt(ctx context.Context, d Delivery) {
 		o = s.client.post(ctx, target, header, begun.Body)
 	}
 	s.conclude(ctx, logger, &begun, &o)
+}
+
+// linger keeps a delivery under way that the store cannot be told to put off: it is due, and would be begun again at once.
+func linger(stopping context.Context) {
+	select {
+	case <-stopping.Done():
+	case <-time.After(unready):
+	}
 }
 
 // prepare gives what an attempt needs. problem says why none can succeed, as things are with this merchant; err that our own

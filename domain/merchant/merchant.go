@@ -217,7 +217,7 @@ type Resume struct {
 	Reason string
 }
 
-// An operator is a person at the platform. It lives on a stream of its own, Stream(id), as a merchant does.
+// Operator is a person at the platform. It lives on a stream of its own, Stream(id), as a merchant does.
 type Operator struct {
 	ID        string    `json:"id"` // opr_...
 	Name      string    `json:"name"`

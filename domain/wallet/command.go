@@ -152,7 +152,7 @@ type ReleaseHold struct {
 	Reason, Actor string
 }
 
-// Creates: see Command.
+// Creates says it for every command: see Command.
 func (CreatePayin) Creates() bool        { return true }
 func (ReportPayment) Creates() bool      { return false }
 func (ReportPayinFailure) Creates() bool { return false }
@@ -167,7 +167,7 @@ func (AdjustWallet) Creates() bool       { return true }
 func (PlaceHold) Creates() bool          { return true }
 func (ReleaseHold) Creates() bool        { return false }
 
-// Keys: see Command. All keys of a partition share one name space, so each starts with its kind and owner.
+// Keys of every command: see Command. All keys of a partition share one name space, so each starts with its kind and owner.
 func (c CreatePayin) Keys() []string   { return []string{PayinKey(c.Merchant, c.OrderID)} }
 func (c ReportPayment) Keys() []string { return []string{"payment:" + c.Gateway + ":" + c.PaymentID} }
 func (c ReportPayinFailure) Keys() []string {

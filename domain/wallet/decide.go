@@ -121,19 +121,19 @@ func (p *Payment) mustBe(k Kind) error {
 }
 
 // positive refuses an amount that is nothing, less, or of another currency.
-func positive(field string, a money.Amount, c money.Currency) error {
+func positive(a money.Amount, c money.Currency) error {
 	switch {
 	case a.Currency() != c:
-		return domain.InvalidField(field, fmt.Sprintf("is in %q, the wallet in %q", string(a.Currency()), string(c)))
+		return domain.InvalidField("amount", fmt.Sprintf("is in %q, the wallet in %q", string(a.Currency()), string(c)))
 	case a.Sign() <= 0:
-		return domain.InvalidField(field, "must be more than zero")
+		return domain.InvalidField("amount", "must be more than zero")
 	}
 	return nil
 }
 
 // price checks an amount with its charge, and puts them together.
 func price(amount money.Amount, charge fee.Charge, c money.Currency) (Priced, error) {
-	if err := positive("amount", amount, c); err != nil {
+	if err := positive(amount, c); err != nil {
 		return Priced{}, err
 	}
 	switch {
@@ -194,7 +194,7 @@ func adjustWallet(w *Wallet, c AdjustWallet) ([]Event, error) {
 	}
 	switch {
 	case c.Amount.Currency() != w.Currency:
-		return nil, positive("amount", c.Amount, w.Currency)
+		return nil, positive(c.Amount, w.Currency)
 	case c.Amount.IsZero():
 		return nil, domain.InvalidField("amount", "must not be zero")
 	case c.Amount.Sign() < 0:
@@ -209,7 +209,7 @@ func placeHold(w *Wallet, c PlaceHold) ([]Event, error) {
 	if err := signed(c.Reason, c.Actor); err != nil {
 		return nil, err
 	}
-	if err := positive("amount", c.Amount, w.Currency); err != nil {
+	if err := positive(c.Amount, w.Currency); err != nil {
 		return nil, err
 	}
 	if err := w.covers(c.Amount); err != nil {

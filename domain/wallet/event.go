@@ -207,7 +207,7 @@ type PayoutNoted struct {
 }
 
 // WalletAdjusted is a correction by hand: positive credits, negative debits.
-type WalletAdjusted struct {
+type WalletAdjusted struct { //nolint:revive // named after its stored type
 	Of
 	Amount money.Amount `json:"amount"`
 	Reason string       `json:"reason"`
@@ -215,13 +215,13 @@ type WalletAdjusted struct {
 }
 
 // WalletRecovered takes from available what the merchant owed; it follows a credit in the same append.
-type WalletRecovered struct {
+type WalletRecovered struct { //nolint:revive // named after its stored type
 	Of
 	Amount money.Amount `json:"amount"`
 }
 
 // WalletHeld locks an amount for a reason other than a payout. Payment is the hold's id.
-type WalletHeld struct {
+type WalletHeld struct { //nolint:revive // named after its stored type
 	Of
 	Amount money.Amount `json:"amount"`
 	Reason string       `json:"reason"`
@@ -229,7 +229,7 @@ type WalletHeld struct {
 }
 
 // WalletReleased gives a hold back.
-type WalletReleased struct {
+type WalletReleased struct { //nolint:revive // named after its stored type
 	Of
 	Amount money.Amount `json:"amount"`
 	Reason string       `json:"reason"`

@@ -46,7 +46,7 @@ func reportPayment(p *Payment, c ReportPayment) ([]Event, error) {
 	if err := p.mustBe(KindPayin); err != nil {
 		return nil, err
 	}
-	if err := positive("amount", c.Amount, p.Currency); err != nil {
+	if err := positive(c.Amount, p.Currency); err != nil {
 		return nil, err
 	}
 	if err := gatewayNamed(c.Gateway); err != nil {

@@ -78,6 +78,7 @@ func TestReportPayment(t *testing.T) {
 		{name: "unknown", when: report("1000"), code: domain.NotFound},
 		{name: "a payout", given: funded("9000").and(&PayoutInitiated{Of: payin, Priced: priced("1000", "10", "0")}), when: report("1000"), code: domain.NotFound},
 		{name: "nothing paid", given: given{created}, when: report("0"), code: domain.Invalid, field: "amount"},
+		{name: "by no gateway", given: given{created}, when: ReportPayment{Base: at(payin), Amount: inr("1000")}, code: domain.Invalid, field: "gateway"},
 	})
 	// Payment ids are known across merchants of a partition: another's is not found.
 	w, p := NewWallet("mer_2", money.INR), &Payment{}

@@ -33,11 +33,9 @@ func explain(err error) error {
 
 // refused tells whether an error of the message with COMMIT is the server's definite refusal, so that nothing was
 // written. Everything else leaves the outcome open: a broken connection; a server that is going down, which may say so
-// after it has committed and while it waits for a standby; a pooler or a server that itself does not know.
+// after it has committed and while it waits for a standby; a pooler or a server that itself does not know. That pgconn calls
+// an error safe to retry means nothing here: it does so too when the connection broke while the answer was awaited.
 func refused(err error) bool {
-	if pgconn.SafeToRetry(err) { // nothing was sent
-		return true
-	}
 	var e *pgconn.PgError
 	return errors.As(err, &e) && e.SeverityUnlocalized == "ERROR" && !strings.HasPrefix(e.Code, "08") && e.Code != "40003"
 }
