@@ -62,6 +62,11 @@ func (v *Views) read(ctx context.Context, partition int, from mark, limit int) (
 // advance writes a batch and moves the checkpoint of the lane, in one transaction. errFenced: nothing was written.
 func (w *writer) advance(ctx context.Context, l lane, from mark, b batch) error {
 	return w.atomic(ctx, func() error {
+		if l.number > 0 && w.dialect == Postgres { // a build need not be on disk before the switch, which waits for the disk
+			if err := w.ddl(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
+				return err
+			}
+		}
 		if err := w.move(ctx, l.number, l.partition, l.epoch, from, b.to); err != nil {
 			return err
 		}

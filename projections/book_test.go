@@ -2,18 +2,13 @@ package projections
 
 import (
 	"context"
-	"database/sql"
 	"encoding/json"
 	"fmt"
 	"log/slog"
-	"net/url"
-	"path/filepath"
 	"slices"
-	"testing"
 	"time"
 
 	"github.com/google/uuid"
-	_ "github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/fee"
@@ -23,7 +18,6 @@ import (
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/memory"
 	"github.com/khata-ledger/khata/eventstore/tail"
-	"github.com/khata-ledger/khata/eventstore/testpg"
 )
 
 // book writes histories: it decides commands against its own states, which are the naive fold that views are compared with.
@@ -283,90 +277,6 @@ func (b *book) touch(choose chooser, p *wallet.Payment, amount string) {
 	default:
 		b.do(wallet.PlaceHold{Base: b.base(p.Merchant, b.id("txn")), Amount: inr(amount), Reason: "dispute", Actor: "operator:asha"})
 	}
-}
-
-// place is an empty database for views.
-type place struct {
-	dialect Dialect
-	open    func() *sql.DB // another handle on the same database
-}
-
-func sqlitePlace(tb testing.TB) place {
-	path := filepath.Join(tb.TempDir(), "views.db")
-	return place{SQLite, func() *sql.DB {
-		db, err := OpenSQLite(context.Background(), path, slog.New(slog.DiscardHandler))
-		if err != nil {
-			tb.Fatal(err)
-		}
-		tb.Cleanup(func() { closing(tb, db) })
-		return db
-	}}
-}
-
-func postgresPlace(tb testing.TB) place {
-	dsn := withSearchPath(tb, testpg.DSN(tb))
-	return place{Postgres, func() *sql.DB { return openPostgres(tb, dsn) }}
-}
-
-func withSearchPath(tb testing.TB, dsn string) string {
-	u, err := url.Parse(dsn)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	q := u.Query()
-	q.Set("search_path", "views")
-	u.RawQuery = q.Encode()
-	return u.String()
-}
-
-func openPostgres(tb testing.TB, dsn string) *sql.DB {
-	db, err := sql.Open("pgx", dsn)
-	if err != nil {
-		tb.Fatal(err)
-	}
-	tb.Cleanup(func() { closing(tb, db) })
-	return db
-}
-
-func closing(tb testing.TB, c interface{ Close() error }) {
-	if err := c.Close(); err != nil {
-		tb.Error(err)
-	}
-}
-
-// everywhere runs a test on both databases.
-func everywhere(t *testing.T, test func(t *testing.T, at place)) {
-	t.Run("sqlite", func(t *testing.T) { test(t, sqlitePlace(t)) })
-	t.Run("postgres", func(t *testing.T) { test(t, postgresPlace(t)) })
-}
-
-// views opens views of the book over a database.
-func (b *book) views(db *sql.DB, dialect Dialect, opts Options) *Views {
-	b.tb.Helper()
-	info, err := b.log.Info(context.Background())
-	if err != nil {
-		b.tb.Fatal(err)
-	}
-	db.SetMaxOpenConns(Connections(info.Partitions) + 4)
-	v, err := Open(context.Background(), db, dialect, b.log, b.tail, opts)
-	if err != nil {
-		b.tb.Fatal(err)
-	}
-	return v
-}
-
-// running runs views until the test ends.
-func running(t *testing.T, v *Views) *Views {
-	ctx, cancel := context.WithCancel(context.Background())
-	done := make(chan error, 1)
-	go func() { done <- v.Run(ctx) }()
-	t.Cleanup(func() {
-		cancel()
-		if err := <-done; err != nil {
-			t.Errorf("Run: %v", err)
-		}
-	})
-	return v
 }
 
 // shown makes payments comparable: amounts by value, maps by content.

@@ -435,3 +435,31 @@ func TestReachIsBounded(t *testing.T) {
 		t.Errorf("Ready: %v", err)
 	}
 }
+
+// A reading of the catalog that comes back after a later one has is not taken.
+func TestWhatIsKnownOfTheViewsNeverGoesBack(t *testing.T) {
+	b := newBook(t, 1)
+	at := sqlitePlace(t)
+	v := b.views(at.open(), at.dialect, quick)
+	mustReach(t, v)
+	v.mu.Lock()
+	v.asked++
+	late := v.asked // a reading that begins now, and hangs
+	v.mu.Unlock()
+	if err := b.views(at.open(), at.dialect, quick).Rebuild(t.Context(), nil, nil); err != nil {
+		t.Fatal(err)
+	}
+	after, err := v.refresh(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	v.mu.Lock()
+	v.asked = late - 1 // the next one takes the turn of the reading that hung
+	v.now.epoch++      // so that it would be taken if it could be
+	known := v.now
+	v.mu.Unlock()
+	again, err := v.refresh(t.Context())
+	if err != nil || !again.equal(&known) || again.epoch == after.epoch {
+		t.Errorf("a late reading was taken: %+v, %v, known %+v", again, err, known)
+	}
+}

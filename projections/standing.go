@@ -18,14 +18,23 @@ func (v *Views) standing() (standing, <-chan struct{}) {
 	return v.now, v.change
 }
 
-// refresh reads how the views are, for what other processes have done to them.
+// refresh reads how the views are, for what other processes have done to them. What this process knows never goes back to an
+// earlier reading: a read that Reach let pass must not find the generation from before a switch.
 func (v *Views) refresh(ctx context.Context) (standing, error) {
+	v.mu.Lock()
+	v.asked++
+	turn := v.asked
+	v.mu.Unlock()
 	read, err := readStanding(ctx, v.db, v.info.Partitions)
 	if err != nil {
 		return standing{}, err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
+	if turn < v.answered {
+		return v.now, nil // who asked later has been answered before
+	}
+	v.answered = turn
 	if !v.overtaken(&read) && !v.now.equal(&read) {
 		v.set(read)
 	}

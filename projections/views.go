@@ -77,6 +77,8 @@ type Views struct {
 	running bool          // Run keeps the views up to date
 	now     standing      // as last seen or written by this process
 	change  chan struct{} // closed and replaced when now changes
+
+	asked, answered int64 // readings of the standing: begun, and the newest one that was taken
 }
 
 // Open makes Views over a database, which may be empty: it writes nothing before Run, Rebuild or a read needs it. On

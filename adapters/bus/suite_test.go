@@ -1,6 +1,7 @@
 package bus_test
 
 import (
+	"context"
 	"encoding/json"
 	"sync"
 	"testing"
@@ -53,22 +54,54 @@ func (w *worlds) pubSub(t *testing.T, group string) (message.Publisher, message.
 		w.made[t.Name()] = one
 		w.open[t.Name()] = one.open(t, one.work)
 	}
-	restore := message.MessageTransformSubscriberDecorator(func(msg *message.Message) {
-		var metadata message.Metadata
-		if err := json.Unmarshal([]byte(msg.Metadata.Get(bus.MetaOrigin)), &metadata); err != nil {
-			t.Error(err)
-		}
-		for k, v := range metadata {
-			msg.Metadata.Set(k, v)
+	subscriber := &restoring{inner: w.open[t.Name()].Subscriber(group), t: t, closing: make(chan struct{})}
+	t.Cleanup(func() { closing(t, subscriber) }) // the suite leaves some open
+	return publisher{one}, subscriber
+}
+
+// restoring gives messages the metadata back that they were published with. Watermill's own decorator for that waits, when it
+// is closed, for a reader that the suite does not have any more.
+type restoring struct {
+	inner   message.Subscriber
+	t       *testing.T
+	once    sync.Once
+	closing chan struct{}
+	running sync.WaitGroup
+}
+
+func (r *restoring) Subscribe(ctx context.Context, topic string) (<-chan *message.Message, error) {
+	in, err := r.inner.Subscribe(ctx, topic)
+	if err != nil {
+		return nil, err
+	}
+	out := make(chan *message.Message)
+	r.running.Go(func() {
+		defer close(out)
+		for msg := range in {
+			var metadata message.Metadata
+			if err := json.Unmarshal([]byte(msg.Metadata.Get(bus.MetaOrigin)), &metadata); err != nil {
+				r.t.Error(err)
+			}
+			for k, v := range metadata {
+				msg.Metadata.Set(k, v)
+			}
+			select {
+			case out <- msg:
+			case <-r.closing:
+				return
+			case <-ctx.Done():
+				return
+			}
 		}
 	})
-	subscriber := w.open[t.Name()].Subscriber(group)
-	t.Cleanup(func() { closing(t, subscriber) }) // the suite leaves some open
-	restored, err := restore(subscriber)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return publisher{one}, restored
+	return out, nil
+}
+
+func (r *restoring) Close() error {
+	r.once.Do(func() { close(r.closing) })
+	err := r.inner.Close()
+	r.running.Wait()
+	return err
 }
 
 func TestWatermillSuite(t *testing.T) {

@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"html/template"
 	"iter"
-	"regexp"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -25,6 +24,11 @@ type docGroup struct {
 	Name       string
 	Text       template.HTML
 	Operations []docOperation
+}
+
+// ID is the group's place on the page.
+func (g docGroup) ID() string {
+	return "group-" + strings.ReplaceAll(strings.ToLower(g.Name), " ", "-")
 }
 
 type docOperation struct {
@@ -72,27 +76,28 @@ func newReference(text []byte) (*docReference, error) {
 	for _, tag := range s.at("tags").items() {
 		g := docGroup{Name: tag.at("name").text(), Text: prose(tag.at("description").text())}
 		for path, methods := range s.at("paths").pairs() {
-			for method, op := range methods.pairs() {
-				if tags := op.at("tags").items(); len(tags) > 0 && tags[0].text() == g.Name {
-					g.Operations = append(g.Operations, s.operation(method, path, op))
-				}
-			}
+			g.Operations = append(g.Operations, s.tagged(g.Name, path, methods)...)
+		}
+		for _, methods := range s.at("webhooks").pairs() {
+			g.Operations = append(g.Operations, s.tagged(g.Name, "your callback URL", methods)...)
 		}
 		r.Groups = append(r.Groups, g)
-	}
-	callbacks := docGroup{Name: "Callbacks"}
-	for _, methods := range s.at("webhooks").pairs() {
-		for method, op := range methods.pairs() {
-			callbacks.Operations = append(callbacks.Operations, s.operation(method, "your callback URL", op))
-		}
-	}
-	if len(callbacks.Operations) > 0 {
-		r.Groups = append(r.Groups, callbacks)
 	}
 	if len(r.Groups) == 0 {
 		return nil, errors.New("it has no tags to group the operations by")
 	}
 	return r, nil
+}
+
+// tagged are the operations of a path whose first tag is the name.
+func (s docSpec) tagged(name, path string, methods docNode) []docOperation {
+	var out []docOperation
+	for method, op := range methods.pairs() {
+		if tags := op.at("tags").items(); len(tags) > 0 && tags[0].text() == name {
+			out = append(out, s.operation(method, path, op))
+		}
+	}
+	return out
 }
 
 func (s docSpec) at(path ...string) docNode { return docNode{s, s.root}.at(path...) }
@@ -282,19 +287,4 @@ func (n docNode) json(indent string) string {
 		}
 	}
 	return open + "\n" + strings.Join(lines, ",\n") + "\n" + indent + end
-}
-
-// prose turns the little Markdown of descriptions (paragraphs, `code`, **bold**) into HTML.
-func prose(s string) template.HTML {
-	if s = strings.TrimSpace(s); s == "" {
-		return ""
-	}
-	code, bold := regexp.MustCompile("`([^`]+)`"), regexp.MustCompile(`\*\*([^*]+)\*\*`)
-	var b strings.Builder
-	for _, paragraph := range strings.Split(s, "\n\n") {
-		text := template.HTMLEscapeString(paragraph)
-		text = bold.ReplaceAllString(code.ReplaceAllString(text, "<code>$1</code>"), "<strong>$1</strong>")
-		b.WriteString("<p>" + text + "</p>")
-	}
-	return template.HTML(b.String()) //nolint:gosec // escaped above
 }

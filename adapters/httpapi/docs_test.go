@@ -25,6 +25,9 @@ func TestDocs(t *testing.T) {
 		"<!doctype html>", `name="viewport"`, "/api/v1/payin/create", "/api/v1/transactions/service/payout/request/{partner_request_id}",
 		"Duplicate request", "Insufficient wallet balance", "data.transaction.net_amount", "Idempotency-Key", "&#34;amount&#34;: 1000.00", "one of success | pending | failed | refunded",
 		"data.transactions[].utr", "X-KlyroPay-Signature", "your callback URL", "<strong>Amounts</strong>", "<code>1000.00</code>",
+		`<a href="#group-sandbox-bank">`, `<section id="group-sandbox-bank">`, "/sandbox/upi/pay",
+		"<td><code>03</code></td><td>pays, but its answer never arrives; an inquiry shows it</td><td>success</td>",
+		"hash_hmac(&#39;sha256&#39;, json_encode($payload), &#39;YOUR_API_KEY&#39;);\n", "crypto.timingSafeEqual",
 	} {
 		if !strings.Contains(page, want) {
 			t.Errorf("the page lacks %q", want)

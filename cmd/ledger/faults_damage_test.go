@@ -218,6 +218,7 @@ func TestDamagedRecord(t *testing.T) {
 			return d.keyed
 		}},
 	}
+	t.Parallel()
 	onBothStores(t, func(t *testing.T, w *world) {
 		used(t, w)
 		d := unguarded(w)
@@ -254,6 +255,7 @@ func TestDamagedRecord(t *testing.T) {
 
 // TestDamagedView: verify names the view and the row, rebuild heals it; views that are gone are built at the next start.
 func TestDamagedView(t *testing.T) {
+	t.Parallel()
 	onBothStores(t, func(t *testing.T, w *world) {
 		m := used(t, w)
 		db := w.sql("views")

@@ -25,6 +25,7 @@ func (w *world) made() testMerchant {
 // TestStoreOfNewerVersion: whatever area of the store a newer version has migrated, every command refuses it and leaves it as
 // it is.
 func TestStoreOfNewerVersion(t *testing.T) {
+	t.Parallel()
 	onBothStores(t, func(t *testing.T, w *world) {
 		m := w.made()
 		for _, area := range []string{"log", "work", "secrets"} {
@@ -52,6 +53,7 @@ func TestStoreOfNewerVersion(t *testing.T) {
 
 // TestMasterKeyRefused: a key that is not the store's is refused, and nothing is changed, above all no key is made.
 func TestMasterKeyRefused(t *testing.T) {
+	t.Parallel()
 	onBothStores(t, func(t *testing.T, w *world) {
 		m := w.made()
 		right, err := os.ReadFile(w.keyFile())

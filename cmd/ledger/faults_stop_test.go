@@ -12,6 +12,7 @@ import (
 // TestTerminatedUnderLoad: SIGTERM in the middle of load. What was accepted is answered, what was not answered is not in the
 // log, and the exit code is 0.
 func TestTerminatedUnderLoad(t *testing.T) {
+	t.Parallel()
 	onBothStores(t, func(t *testing.T, w *world) {
 		w.httpc = &http.Client{Timeout: 30 * time.Second, Transport: &http.Transport{DisableKeepAlives: true}}
 		w.start("--gateway-wait", "2s", "--rate-limit", "1000000")
@@ -97,6 +98,7 @@ const killRounds = 10
 // TestKilledAgainAndAgain: SIGKILL under load, round after round on one store. What was answered is in the log each time, and
 // in the end every payout is paid once.
 func TestKilledAgainAndAgain(t *testing.T) {
+	t.Parallel()
 	onBothStores(t, func(t *testing.T, w *world) {
 		w.start("--gateway-wait", "0s", "--rate-limit", "1000000")
 		m := w.merchant()

@@ -82,10 +82,25 @@ func run(ctx context.Context, args []string, out, errw io.Writer) int {
 		return exit
 	}
 	if err != nil {
-		complain(errw, "ledger: %v\nrun \"ledger --help\" to see the commands and their flags\n", err)
+		complain(errw, "ledger: %s\nrun \"%s --help\" to see what it takes\n", oneLine(err), commandOf(err))
 		return exitUsage
 	}
 	return exitCode(command.Run(), errw)
+}
+
+// commandOf is the command that the arguments had named when they went wrong, as far as they had.
+func commandOf(err error) string {
+	var wrong *kong.ParseError
+	if !errors.As(err, &wrong) || wrong.Context == nil {
+		return "ledger"
+	}
+	name := "ledger"
+	for _, p := range wrong.Context.Path {
+		if p.Command != nil {
+			name += " " + p.Command.Name
+		}
+	}
+	return name
 }
 
 func exitCode(err error, errw io.Writer) int {

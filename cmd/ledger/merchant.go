@@ -6,6 +6,8 @@ import (
 	"crypto/sha256"
 	"encoding/base64"
 	"encoding/hex"
+	"errors"
+	"fmt"
 	"net/netip"
 	"strings"
 	"time"
@@ -37,13 +39,20 @@ type callbackAllowFlag struct {
 	CallbackAllow []string `help:"Private range that callbacks may go to; as for serve. Repeatable." placeholder:"CIDR"`
 }
 
-// check holds a literal address in a callback URL against the ranges.
-func (f callbackAllowFlag) check(callbackURL string) error {
+// check holds a callback URL, and a literal address in it, against the ranges. name is how the command line calls it.
+func (f callbackAllowFlag) check(name, callbackURL string) error {
 	allow, err := parsePrefixes("--callback-allow", f.CallbackAllow)
 	if err != nil {
 		return err
 	}
-	return webhook.CheckLiteral(callbackURL, allow)
+	err = webhook.CheckLiteral(callbackURL, allow)
+	switch {
+	case errors.Is(err, webhook.ErrForbidden):
+		return fmt.Errorf("%s: %w; --callback-allow, here and for serve, allows a range", name, err)
+	case err != nil:
+		return usagef("%s: %v", name, err)
+	}
+	return nil
 }
 
 type merchantCreate struct {
@@ -78,7 +87,7 @@ func (c *merchantCreate) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	if c.CallbackURL != "" {
-		if err := c.check(c.CallbackURL); err != nil {
+		if err := c.check("--callback-url", c.CallbackURL); err != nil {
 			return err
 		}
 	}
@@ -171,5 +180,9 @@ func readPlan(path string) (fee.Plan, error) {
 	if err != nil {
 		return fee.Plan{}, err
 	}
-	return fee.ParsePlan(text)
+	plan, err := fee.ParsePlan(text)
+	if err != nil {
+		return fee.Plan{}, fmt.Errorf("%s: %w", path, err)
+	}
+	return plan, nil
 }

@@ -130,14 +130,14 @@ func (c *merchantAllowIP) Run(ctx context.Context, t *terminal) error {
 type merchantSetCallback struct {
 	merchantChange
 	callbackAllowFlag
-	URL     string `arg:"" help:"Where callbacks go."`
+	URL     string `arg:"" help:"Where callbacks go; '' ends them."`
 	Dialect string `enum:",stable,php,node,raw" default:"" help:"Over which bytes callbacks are signed: stable satisfies every verifier; php, node and raw what that platform re-encodes. It stays as it is unless given."`
 }
 
 // Run sets the callback; an empty URL ends callbacks.
 func (c *merchantSetCallback) Run(ctx context.Context, t *terminal) error {
 	if c.URL != "" {
-		if err := c.check(c.URL); err != nil {
+		if err := c.check("URL", c.URL); err != nil {
 			return err
 		}
 	}

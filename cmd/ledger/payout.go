@@ -58,10 +58,23 @@ func (c *payoutResolve) check() error {
 		return usagef("--second-actor must be another person than --actor")
 	}
 	if c.Outcome == "paid" {
-		return checkText("--utr, which is required for paid,", c.UTR, maxUTR)
+		return checkUTR(c.UTR)
 	}
 	if c.UTR != "" {
 		return usagef("--utr: what was not paid has none")
+	}
+	return nil
+}
+
+// checkUTR refuses a reference that callbacks could not carry as it is.
+func checkUTR(s string) error {
+	if err := checkText("--utr, which is required for paid,", s, maxUTR); err != nil {
+		return err
+	}
+	for _, b := range []byte(s) {
+		if b <= ' ' || b > '~' || b == '/' {
+			return usagef("--utr must be printable ASCII without spaces and /, as the bank gave it")
+		}
 	}
 	return nil
 }
@@ -120,7 +133,7 @@ func (c *payoutResolve) resolvable(p wallet.Payment) error {
 func (c *payoutResolve) command(p wallet.Payment, proof []byte) wallet.ReportPayout {
 	digest := sha256.Sum256(proof)
 	r := wallet.ReportPayout{
-		Base: wallet.Base{Of: p.Of, At: present()}, Gateway: p.Gateway, Outcome: wallet.OutcomePaid, UTR: c.UTR,
+		Base: wallet.Base{Of: p.Of, At: present()}, Gateway: p.Gateway, Outcome: wallet.OutcomePaid, UTR: c.UTR, BankReference: c.UTR,
 		Message: hex.EncodeToString(digest[:]), Actor: c.Actor + ", " + c.SecondActor,
 	}
 	if c.Outcome == "not-paid" {

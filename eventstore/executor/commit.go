@@ -16,7 +16,9 @@ func (x *Executor) launch(b *batch) *batch {
 	}
 	go func() {
 		defer close(b.done)
+		begun := time.Now()
 		b.err = x.commit(b)
+		b.took = time.Since(begun)
 		switch {
 		case b.err == nil:
 			if len(b.records) > 0 {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 	"runtime/debug"
+	"time"
 
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -14,9 +15,10 @@ type batch struct {
 	base     eventstore.Head // what it was decided upon
 	head     eventstore.Head // what it leaves behind
 	records  []eventstore.Record
-	keys     []string // claimed by records
-	touched  []Need   // states that its events changed
-	err      error    // how the commit ended; read after done
+	keys     []string      // claimed by records
+	touched  []Need        // states that its events changed
+	err      error         // how the commit ended; read after done
+	took     time.Duration // by the commit; read after done
 	done     chan struct{}
 }
 

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"sync"
 	"time"
 
@@ -85,6 +86,7 @@ type Executor struct {
 	known  bool            // head has been read
 	states *cache
 	flying map[string]int64 // keys claimed by records not yet known to be durable -> position
+	rival  time.Time        // when an append last met the records of another process
 }
 
 // request is one call of SubmitAll. results and errs are written before done is closed, and not after.
@@ -217,6 +219,10 @@ func (x *Executor) run() {
 			flight = x.idle(flight)
 			continue
 		}
+		if flight != nil && time.Since(x.rival) < rivalWindow {
+			flight = x.takeTurns(flight, requests)
+			continue
+		}
 		next := x.decide(requests)
 		if flight != nil {
 			<-flight.done
@@ -230,6 +236,24 @@ func (x *Executor) run() {
 		}
 		flight = x.launch(next)
 	}
+}
+
+// Bounds of taking turns with another process.
+const (
+	rivalWindow = time.Second           // how long behind a conflict the other one is taken to write on
+	yieldMax    = 50 * time.Millisecond // what is left to it at once
+)
+
+// takeTurns stands for deciding ahead while another process writes to the partition too: what is decided ahead would be for
+// nothing whenever the other one wins. Who has won leaves it about the time that it needs to read what is new and append;
+// otherwise the faster process would win for ever.
+func (x *Executor) takeTurns(flight *batch, requests []*request) *batch {
+	<-flight.done
+	again := x.land(flight)
+	if flight.err == nil {
+		time.Sleep(rand.N(min(3*flight.took, yieldMax) + 1))
+	}
+	return x.launch(x.decide(append(again, requests...)))
 }
 
 // idle waits for work or for the batch in flight, and returns the batch that is in flight afterwards.
@@ -261,7 +285,7 @@ func (x *Executor) land(b *batch) (again []*request) {
 	if !errors.Is(b.err, eventstore.ErrConflict) && !errors.Is(b.err, eventstore.ErrDeposed) {
 		return nil // answered with the error by the committing goroutine
 	}
-	x.known = false
+	x.known, x.rival = false, time.Now()
 	for _, r := range b.requests {
 		if r.tries++; r.tries > x.opts.Retries {
 			clear(r.results)

@@ -33,8 +33,10 @@ func explain(err error) error {
 
 // refused tells whether an error of the message with COMMIT is the server's definite refusal, so that nothing was
 // written. Everything else leaves the outcome open: a broken connection; a server that is going down, which may say so
-// after it has committed and while it waits for a standby; a pooler or a server that itself does not know. That pgconn calls
-// an error safe to retry means nothing here: it does so too when the connection broke while the answer was awaited.
+// after it has committed and while it waits for a standby; a pooler or a server that itself does not know.
+//
+// pgconn.SafeToRetry must not be asked. When a connection breaks while the answer is read, pgconn reports that it is closed by the
+// same error as when it was closed before anything was sent, and that error calls itself safe.
 func refused(err error) bool {
 	var e *pgconn.PgError
 	return errors.As(err, &e) && e.SeverityUnlocalized == "ERROR" && !strings.HasPrefix(e.Code, "08") && e.Code != "40003"

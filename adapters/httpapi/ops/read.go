@@ -10,6 +10,7 @@ import (
 	"net/url"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/httpapi"
@@ -67,7 +68,7 @@ func (p *params) text(name string, choices ...string) string {
 	case len(s) > maxText || !eventstore.ValidText(s):
 		p.wrong[name] = "is too long or no text"
 	case s != "" && len(choices) > 0 && !slices.Contains(choices, s):
-		p.wrong[name] = fmt.Sprintf("must be one of %q", choices)
+		p.wrong[name] = "must be one of " + strings.Join(choices, ", ")
 	}
 	return s
 }
