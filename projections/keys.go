@@ -31,7 +31,7 @@ type holder struct {
 }
 
 // MerchantByKeyHash finds the merchant that has a key, by the key's SHA-256 in lower-case hexadecimal; also when the key is
-// revoked or expired: see Key.Active. The answer is at most Options.KeyAge older than the views; it does not call Reach.
+// revoked or expired: see Key.Active. The answer is at most Options.KeyAge older than the views; Reach is called only if there is no such key yet.
 // What it returns is shared: do not change it.
 func (v *Views) MerchantByKeyHash(ctx context.Context, hash string) (merchant.Merchant, merchant.Key, bool, error) {
 	h, err := v.holder(ctx, hash)
@@ -57,6 +57,12 @@ func (v *Views) holder(ctx context.Context, hash string) (holder, error) {
 	defer entry.mu.Unlock()
 	if now := v.opts.Clock(); entry.read.IsZero() || now.Sub(entry.read) >= v.opts.KeyAge {
 		found, err := v.findHolder(ctx, hash)
+		if err == nil && found.merchant.ID == "" && found.operator.ID == "" {
+			// Perhaps a key that was made a moment ago: whoever made it was answered, so it must be found.
+			if err = v.Reach(ctx); err == nil {
+				found, err = v.findHolder(ctx, hash)
+			}
+		}
 		if err != nil {
 			return holder{}, err
 		}

@@ -25,6 +25,12 @@ type (
 	operatorState struct{ merchant.Operator }
 )
 
+// Copy keeps a hot wallet in memory across a conflict: its stream is long.
+func (s *walletState) Copy() executor.State {
+	c := *s
+	return &c
+}
+
 func (s *walletState) Evolve(e executor.Event) {
 	if ev, ok := e.Fact.(wallet.Event); ok {
 		s.Wallet.Evolve(ev)

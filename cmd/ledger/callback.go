@@ -18,7 +18,7 @@ type callbackCommand struct {
 type callbackList struct {
 	storeFlags
 	Merchant string `help:"Of this merchant alone." placeholder:"ID"`
-	Status   string `enum:",pending,delivered,failed" default:"" help:"Of this status alone: pending, delivered, failed."`
+	Status   string `enum:"all,pending,delivered,failed" default:"all" help:"Of this status alone: pending, delivered, failed."`
 	Limit    int    `default:"100" help:"How many, at most 500."`
 	Cursor   string `help:"Where to go on: next_cursor of the page before."`
 }
@@ -60,9 +60,13 @@ func (c *callbackList) Run(ctx context.Context, t *terminal) error {
 	if c.Limit < 1 || c.Limit > webhook.MaxPage {
 		return usagef("--limit must be from 1 to %d", webhook.MaxPage)
 	}
+	state := webhook.State(c.Status)
+	if c.Status == "all" {
+		state = ""
+	}
 	return reading(ctx, &c.storeFlags, func(s *stores) error {
 		page, next, err := webhook.NewStore(s.workDB).List(ctx, webhook.Filter{
-			Merchant: c.Merchant, State: webhook.State(c.Status), Limit: c.Limit, Cursor: c.Cursor,
+			Merchant: c.Merchant, State: state, Limit: c.Limit, Cursor: c.Cursor,
 		})
 		if err != nil {
 			return err

@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"os/user"
@@ -108,6 +109,21 @@ func (s *stores) tail(t *terminal) *tail.Tail {
 
 // openViews makes the views readable. Where no server keeps them up to date, reads do that themselves.
 func (s *stores) openViews(ctx context.Context, t *terminal) (*projections.Views, error) {
+	err := s.openViewsDatabase(ctx, false)
+	if errors.Is(err, fs.ErrNotExist) {
+		err = s.openViewsDatabase(ctx, true)
+	}
+	if errors.Is(err, projections.ErrDamaged) {
+		err = fmt.Errorf("%w; start the server again, or run `ledger rebuild` while none runs", err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	return s.viewsOn(ctx, t)
+}
+
+// viewsOn gives the views in the database that is open.
+func (s *stores) viewsOn(ctx context.Context, t *terminal) (*projections.Views, error) {
 	return projections.Open(ctx, s.views, projections.Dialect(s.dialect), s.log, s.tail(t),
 		projections.Options{ReachWithin: reachWithin, Logger: t.logger()})
 }

@@ -43,7 +43,7 @@ func (s *server) handler(zone *time.Location) (http.Handler, error) {
 	if s.bank != nil && s.bank.server != nil {
 		rt.Mount("/sandbox/", s.bank.server)
 	}
-	return &httpapi.Front{Next: rt, Logger: s.logger, Metrics: metrics, Trusted: s.cfg.TrustedProxy}, nil
+	return &httpapi.Front{Next: rt, Logger: s.logger, Metrics: metrics, Trusted: prefixes(s.cfg.TrustedProxy)}, nil
 }
 
 // noGateway stands in events for the gateway of a server that has none.

@@ -174,6 +174,24 @@ func parsePrefix(s string) (netip.Prefix, error) {
 	return p, nil
 }
 
+// addressRange is an address range among the flags of the server.
+type addressRange netip.Prefix
+
+// UnmarshalText reads it as parsePrefix does.
+func (r *addressRange) UnmarshalText(text []byte) error {
+	p, err := parsePrefix(string(text))
+	*r = addressRange(p)
+	return err
+}
+
+func prefixes(ranges []addressRange) []netip.Prefix {
+	out := make([]netip.Prefix, len(ranges))
+	for i, r := range ranges {
+		out[i] = netip.Prefix(r)
+	}
+	return out
+}
+
 // readPlan reads a fee plan.
 func readPlan(path string) (fee.Plan, error) {
 	text, err := readBounded(path, fee.MaxPlanBytes)

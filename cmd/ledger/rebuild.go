@@ -22,7 +22,10 @@ type rebuilt struct {
 // Run builds the views anew beside the serving ones, then switches.
 func (c *rebuildCommand) Run(ctx context.Context, t *terminal) error {
 	return reading(ctx, &c.storeFlags, func(s *stores) error {
-		views, err := s.openViews(ctx, t)
+		if err := s.openViewsDatabase(ctx, true); err != nil {
+			return err
+		}
+		views, err := s.viewsOn(ctx, t)
 		if err != nil {
 			return err
 		}

@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"strings"
 	"text/tabwriter"
 
 	"github.com/khata-ledger/khata/adapters/ledger"
@@ -55,19 +56,43 @@ func (c *replayCommand) printJSON(ctx context.Context, t *terminal, l *ledger.Le
 
 func (c *replayCommand) printTable(ctx context.Context, t *terminal, l *ledger.Ledger) error {
 	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', 0)
-	if _, err := fmt.Fprintln(w, "POSITION\tRECORDED (UTC)\tEVENT\tSUBJECT\tBY\tAVAILABLE\tLOCKED\tHASH"); err != nil {
-		return err
-	}
+	head := "POSITION\tRECORDED (UTC)\tEVENT\tSUBJECT\tBY\tAVAILABLE\tLOCKED\tHASH\tDETAIL\n"
 	err := l.Timeline(ctx, c.Subject, func(m ledger.Moment) error {
 		available, locked := "", ""
 		if m.After != nil {
 			available, locked = change(m.Before.Available, m.After.Available), change(m.Before.Locked, m.After.Locked)
 		}
-		_, err := fmt.Fprintf(w, "%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.12s\n",
-			m.Position, m.RecordedAt.Format("2006-01-02 15:04:05.000"), m.Type, m.Subject, m.Actor, available, locked, m.Hash)
+		told, err := detail(m.Data)
+		if err != nil {
+			return fmt.Errorf("record %s: %w", m.Position, err)
+		}
+		_, err = fmt.Fprintf(w, "%s%s\t%s\t%s\t%s\t%s\t%s\t%s\t%.12s\t%s\n", head,
+			m.Position, m.RecordedAt.Format("2006-01-02 15:04:05.000"), m.Type, m.Subject, m.Actor, available, locked, m.Hash, told)
+		head = ""
 		return err
 	})
 	return errors.Join(err, w.Flush())
+}
+
+// detail is what an event's data tells a reader: amounts, the bank's references, and why. --json has all of it.
+func detail(data []byte) (string, error) {
+	var told map[string]json.RawMessage
+	if err := json.Unmarshal(data, &told); err != nil {
+		return "", err
+	}
+	var out []string
+	for _, part := range []struct{ field, words string }{
+		{"amount", "amount"}, {"commission", "commission"}, {"asked", "asked"}, {"attempt", "attempt"}, {"utr", "utr"},
+		{"return_reference", "return"}, {"suspense", "suspense"}, {"claim", "the bank says"}, {"detail", "which is"}, {"reason", "reason"},
+	} {
+		if value := strings.Trim(string(told[part.field]), `"`); value != "" {
+			out = append(out, part.words+" "+value)
+		}
+	}
+	if string(told["late"]) == "true" {
+		out = append(out, "late")
+	}
+	return strings.Join(out, ", "), nil
 }
 
 func change(before, after string) string {

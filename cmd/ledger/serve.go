@@ -33,8 +33,8 @@ type serveCommand struct {
 	GatewayWait      time.Duration  `default:"3s" help:"How long a payout waits for the bank before it answers pending."`
 	CallbackAttempts int            `default:"5" help:"Attempts of a callback, in all."`
 	CallbackGap      time.Duration  `default:"5m" help:"Time between two attempts."`
-	CallbackAllow    []netip.Prefix `help:"Address range that callbacks may go to although it is private; repeatable." placeholder:"CIDR"`
-	TrustedProxy     []netip.Prefix `help:"Whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
+	CallbackAllow    []addressRange `help:"Address range that callbacks may go to although it is private; repeatable." placeholder:"CIDR"`
+	TrustedProxy     []addressRange `help:"Whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
 	RateLimit        int            `default:"600" help:"Requests that a key may make in a minute; 0: no limit."`
 	MaxBody          byteSize       `default:"1MiB" help:"Larger request bodies are refused."`
 	Queue            int            `default:"8192" help:"Commands that wait to be decided."`
@@ -85,7 +85,11 @@ func (c *serveCommand) Validate() error {
 
 // checkListen holds an address to listen on against what it must look like, before a store is made.
 func checkListen(address string) error {
-	if _, _, err := net.SplitHostPort(address); err != nil {
+	_, port, err := net.SplitHostPort(address)
+	if err == nil {
+		_, err = net.LookupPort("tcp", port)
+	}
+	if err != nil {
 		return fmt.Errorf("--listen %s: it must be host:port", address)
 	}
 	return nil
@@ -196,6 +200,9 @@ func (s *server) join(ctx context.Context, base string) (err error) {
 			err = errors.Join(err, s.stopLedger(ctx))
 		}
 	}()
+	if err := s.stores.openViewsDatabase(ctx, true); err != nil {
+		return err
+	}
 	s.views, err = projections.Open(ctx, s.stores.views, projections.Dialect(s.stores.dialect), s.stores.log, s.tail,
 		projections.Options{Logger: s.logger.With("part", "views")})
 	if err != nil {
@@ -211,7 +218,7 @@ func (s *server) join(ctx context.Context, base string) (err error) {
 	s.webhooks = webhook.NewStore(s.stores.workDB)
 	s.outbox = webhook.NewOutbox(s.stores.log, s.ledger, s.webhooks, time.Now)
 	s.sender = webhook.NewSender(s.webhooks, s.ledger, s.stores.vault, webhook.Options{
-		Attempts: s.cfg.CallbackAttempts, Gap: s.cfg.CallbackGap, Allow: s.cfg.CallbackAllow, Logger: s.logger.With("part", "callbacks"),
+		Attempts: s.cfg.CallbackAttempts, Gap: s.cfg.CallbackGap, Allow: prefixes(s.cfg.CallbackAllow), Logger: s.logger.With("part", "callbacks"),
 	})
 	return s.joinBus(ctx)
 }

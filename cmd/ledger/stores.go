@@ -202,9 +202,6 @@ func (s *stores) openAll(ctx context.Context) (err error) {
 	if s.info, err = s.log.Info(ctx); err != nil {
 		return err
 	}
-	if s.views, err = s.openViewsDatabase(ctx, s.info.Partitions); err != nil {
-		return err
-	}
 	for area, db := range map[string]**sql.DB{migrations.Work: &s.workDB, migrations.Secrets: &s.secrets} {
 		if *db, err = s.openArea(area); err != nil {
 			return err
@@ -217,19 +214,25 @@ func (s *stores) openAll(ctx context.Context) (err error) {
 	return nil
 }
 
-// openViewsDatabase opens what the views are in; on SQLite a file that is missing or damaged is made anew.
-func (l location) openViewsDatabase(ctx context.Context, partitions int) (db *sql.DB, err error) {
-	if l.dialect == migrations.SQLite {
-		db, err = projections.OpenSQLite(ctx, l.file("views"), slog.Default())
-	} else {
-		db, err = l.openArea("views")
+// openViewsDatabase opens what the views are in. On SQLite a file that is damaged is made anew where renew says so, for a
+// server may be using it; else that is projections.ErrDamaged, and a missing file is fs.ErrNotExist.
+func (s *stores) openViewsDatabase(ctx context.Context, renew bool) (err error) {
+	switch {
+	case s.dialect == migrations.Postgres:
+		s.views, err = s.openArea("views")
+	case renew:
+		s.views, err = projections.OpenSQLite(ctx, s.file("views"), slog.Default())
+	default:
+		s.views, err = projections.OpenExistingSQLite(ctx, s.file("views"))
 	}
 	if err != nil {
-		return nil, err
+		return err
 	}
 	// Their writers keep connections for as long as they run: with fewer, a build would wait for ever.
-	db.SetMaxOpenConns(projections.Connections(partitions) + readConnections)
-	return db, nil
+	limit := projections.Connections(s.info.Partitions) + readConnections
+	s.views.SetMaxOpenConns(limit)
+	s.views.SetMaxIdleConns(limit)
+	return nil
 }
 
 // openLog opens the log alone.

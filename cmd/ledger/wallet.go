@@ -91,8 +91,21 @@ func (c *walletAdjust) Run(ctx context.Context, t *terminal) error {
 type walletShow struct {
 	storeFlags
 	Merchant string         `required:"" help:"Merchant." placeholder:"ID"`
-	At       *time.Time     `help:"Show it as the ledger knew it then (RFC 3339), instead of now." placeholder:"TIME"`
+	At       *instant       `help:"Show it as the ledger knew it then (RFC 3339), instead of now." placeholder:"TIME"`
 	Currency money.Currency `default:"INR" help:"Currency of the wallet."`
+}
+
+// instant is a time on the command line.
+type instant time.Time
+
+// UnmarshalText reads RFC 3339.
+func (i *instant) UnmarshalText(text []byte) error {
+	at, err := time.Parse(time.RFC3339, string(text))
+	if err != nil {
+		return fmt.Errorf("%q is not a time such as 2026-03-31T18:00:00+05:30", text)
+	}
+	*i = instant(at)
+	return nil
 }
 
 // walletAt is the answer of `wallet show`.
@@ -115,7 +128,7 @@ func (c *walletShow) Run(ctx context.Context, t *terminal) error {
 	return reading(ctx, &c.storeFlags, func(s *stores) error {
 		asOf := present()
 		if c.At != nil {
-			asOf = eventstore.Micros(*c.At)
+			asOf = eventstore.Micros(time.Time(*c.At))
 		}
 		partition := eventstore.PartitionOf(c.Merchant, s.info.Partitions)
 		first, err := s.log.ReadStream(ctx, partition, merchant.Stream(c.Merchant), 0, 1)

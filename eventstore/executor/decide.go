@@ -15,10 +15,11 @@ type batch struct {
 	base     eventstore.Head // what it was decided upon
 	head     eventstore.Head // what it leaves behind
 	records  []eventstore.Record
-	keys     []string      // claimed by records
-	touched  []Need        // states that its events changed
-	err      error         // how the commit ended; read after done
-	took     time.Duration // by the commit; read after done
+	keys     []string          // claimed by records
+	touched  []Need            // states that its events changed
+	before   map[string]*entry // what those of them that can be copied were, by cacheKey
+	err      error             // how the commit ended; read after done
+	took     time.Duration     // by the commit; read after done
 	done     chan struct{}
 }
 
@@ -28,7 +29,7 @@ const staleReach = 10_000
 // decide decides all commands of the requests, in order. When the store cannot be read, they are answered with that, and
 // the batch is empty.
 func (x *Executor) decide(requests []*request) *batch {
-	b := &batch{requests: requests, done: make(chan struct{})}
+	b := &batch{requests: requests, before: map[string]*entry{}, done: make(chan struct{})}
 	ctx, cancel := context.WithTimeout(context.Background(), x.opts.Timeout)
 	defer cancel()
 	taken, err := x.prepare(ctx, requests)
@@ -86,6 +87,7 @@ func (x *Executor) decideOne(b *batch, c *Command, needs []Need, taken map[strin
 	for i := range events {
 		for j, n := range needs {
 			if about(n, &events[i]) {
+				b.remember(n, entries[j])
 				entries[j].state.Evolve(events[i])
 				b.touched = append(b.touched, n)
 			}
@@ -106,6 +108,17 @@ func (x *Executor) decideOne(b *batch, c *Command, needs []Need, taken map[strin
 	res.First = eventstore.Position{Partition: x.partition, Seq: first}
 	res.Last = eventstore.Position{Partition: x.partition, Seq: first + int64(len(events)) - 1}
 	return res, nil
+}
+
+// remember keeps a state as it is before the batch changes it.
+func (b *batch) remember(n Need, e *entry) {
+	k := cacheKey(n)
+	if b.before[k] != nil {
+		return
+	}
+	if c, is := e.state.(Copier); is {
+		b.before[k] = &entry{state: c.Copy(), version: e.version}
+	}
 }
 
 // about reports whether an event changes a state.
@@ -212,7 +225,7 @@ func (x *Executor) addNew(n Need) error {
 	return nil
 }
 
-// catchUp reads the head, and drops the states that records not yet seen have touched.
+// catchUp reads the head, and what others have appended in front of it: streams in memory follow, subjects are dropped.
 func (x *Executor) catchUp(ctx context.Context) error {
 	head, err := x.log.Head(ctx, x.partition)
 	if err != nil {
@@ -230,13 +243,30 @@ func (x *Executor) catchUp(ctx context.Context) error {
 			return fmt.Errorf("%w: no record behind %d:%d, and the head is at %d", eventstore.ErrBroken, x.partition, after, head.Seq)
 		}
 		for i := range records {
-			x.states.drop(Need{Kind: Stream, Name: records[i].Stream})
+			x.follow(&records[i])
 			x.states.drop(Need{Kind: Subject, Name: records[i].Subject})
 			after = records[i].Seq
 		}
 	}
 	x.head, x.known = head, true
 	return nil
+}
+
+// follow brings the state of a stream, if it is in memory, behind a record of another process. A state that was read behind
+// the head has the record already.
+func (x *Executor) follow(r *eventstore.Record) {
+	n := Need{Kind: Stream, Name: r.Stream}
+	e, have := x.states.get(n)
+	if !have || r.Version <= e.version {
+		return
+	}
+	ev, err := x.decode(r)
+	if err != nil || r.Version != e.version+1 {
+		x.states.drop(n) // who needs it reads it again, and reports what is wrong
+		return
+	}
+	e.state.Evolve(ev)
+	e.version = r.Version
 }
 
 // loadStream folds a stream's whole history.

@@ -9,10 +9,10 @@
 //   - Every answer, acceptance or rejection, is given only when what it stands on is durable. A batch that appends nothing
 //     is answered after the head was read and found unmoved.
 //   - A rejected command never fails its neighbours.
-//   - When an append fails, what it and the batch decided behind it touched is dropped from memory and read again from
-//     the log: there is no undo, only forgetting.
-//   - On a conflict (another process appended) the records not yet seen are read, what they touch is forgotten, and
-//     the commands are decided again, Options.Retries times at most.
+//   - When an append fails, what it and the batch decided behind it touched is put back as it was before (Copier), or
+//     dropped from memory and read again from the log.
+//   - On a conflict (another process appended) the records not yet seen are read, streams in memory follow them,
+//     subjects that they touch are forgotten, and the commands are decided again, Options.Retries times at most.
 //   - A commit of unknown outcome is found out with the store before anybody is answered.
 //   - A full queue refuses at once (ErrBusy). Close refuses new commands and finishes the queued ones.
 //

@@ -298,13 +298,17 @@ func (x *Executor) land(b *batch) (again []*request) {
 	return again
 }
 
-// forget drops what a batch touched, and the head that it stood for.
+// forget undoes what a batch changed in memory, or drops it, and the head that it stood for.
 func (x *Executor) forget(b *batch) {
 	for _, k := range b.keys {
 		delete(x.flying, k)
 	}
 	for _, n := range b.touched {
-		x.states.drop(n)
+		if was := b.before[cacheKey(n)]; was != nil {
+			x.states.add(n, was)
+		} else {
+			x.states.drop(n)
+		}
 	}
 	x.head = b.base
 }

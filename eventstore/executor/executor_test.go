@@ -36,6 +36,7 @@ type payment struct{ amount int64 }
 
 var errPoor = errors.New("insufficient balance")
 
+func (a *account) Copy() executor.State    { c := *a; return &c }
 func (a *account) Evolve(e executor.Event) { a.balance += e.Fact.(int64); a.count++ }
 func (p *payment) Evolve(e executor.Event) { p.amount += e.Fact.(int64) }
 
@@ -275,6 +276,62 @@ func TestAnotherProcessAppends(t *testing.T) {
 	var dup *executor.DuplicateError
 	if _, err := x.Submit(t.Context(), command(move{account: "a", amount: 5}, "k")); !errors.As(err, &dup) {
 		t.Fatalf("a key taken by another process: %v", err)
+	}
+}
+
+// counting counts the records that are read to fold streams.
+type counting struct {
+	*faulty
+	folded atomic.Int64
+}
+
+func (c *counting) ReadStream(ctx context.Context, partition int, stream string, after int64, limit int) ([]eventstore.Record, error) {
+	records, err := c.faulty.ReadStream(ctx, partition, stream, after, limit)
+	c.folded.Add(int64(len(records)))
+	return records, err
+}
+
+// TestConflictKeepsMemory: after a conflict, or an append that failed, a stream in memory is what the log says, without being
+// read again from its first record.
+func TestConflictKeepsMemory(t *testing.T) {
+	log := &counting{faulty: newLog(t)}
+	x, y := start(t, log, executor.Options{}), start(t, log, executor.Options{})
+	want := int64(0)
+	add := func(x *executor.Executor, amount int64) {
+		t.Helper()
+		want += amount
+		if got := mustSubmit(t, x, command(move{account: "hot", amount: amount})).Answer; got != want {
+			t.Fatalf("balance %v, want %d", got, want)
+		}
+	}
+	for range 1000 {
+		add(x, 1)
+	}
+	add(y, 1)
+	before := log.folded.Load()
+	for i := range int64(50) {
+		add(x, i)
+		add(y, -1)
+		add(y, 2)
+		if i%10 != 0 {
+			continue
+		}
+		log.mu.Lock()
+		log.onAppend = func([]eventstore.Record) (error, error) { return errors.New("disk full"), nil }
+		log.mu.Unlock()
+		if _, err := x.Submit(t.Context(), command(move{account: "hot", amount: 100})); err == nil {
+			t.Fatal("the append failed, and the command succeeded")
+		}
+		log.mu.Lock()
+		log.onAppend = nil
+		log.mu.Unlock()
+		add(x, 1)
+	}
+	if n := log.folded.Load() - before; n > 0 {
+		t.Errorf("%d records were read again", n)
+	}
+	if balance, _ := balanceOf(t, log, "hot"); balance != want {
+		t.Errorf("balance %d, want %d", balance, want)
 	}
 }
 

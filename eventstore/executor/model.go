@@ -50,6 +50,15 @@ type Model interface {
 // State is what is known of one stream or subject. Evolve cannot fail.
 type State interface{ Evolve(Event) }
 
+// Copier is a State that can be copied cheaply. When an append fails, the state is then as it was before, instead of being
+// read again from the first event of its stream: with a long stream and a second process that appends too, that could take
+// longer than the other one needs to append again.
+type Copier interface {
+	State
+	// Copy returns a state that shares nothing with this one that Evolve changes.
+	Copy() State
+}
+
 // Kind says what a state is folded from.
 type Kind byte
 

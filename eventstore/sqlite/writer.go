@@ -185,7 +185,7 @@ func (w *writer) statement(ctx context.Context, t table, rows int) (*sql.Stmt, e
 	}
 	values := "(?" + strings.Repeat(", ?", strings.Count(t.columns, ",")) + ")"
 	statement, err := w.conn.PrepareContext(ctx,
-		"INSERT INTO "+t.name+" ("+t.columns+") VALUES "+values+strings.Repeat(", "+values, rows-1))
+		"INSERT OR ROLLBACK INTO "+t.name+" ("+t.columns+") VALUES "+values+strings.Repeat(", "+values, rows-1))
 	if err != nil {
 		return nil, err
 	}

@@ -140,7 +140,7 @@ func open(ctx context.Context, path string, opts Options) (*Bank, error) {
 		opts.Log = slog.Default()
 	}
 	b := &Bank{
-		opts: opts, log: opts.Log.With("part", "sandbox"), target: target,
+		opts: opts, log: opts.Log, target: target,
 		client: newHTTPClient(callbackTimeout), wake: make(chan struct{}, 1),
 	}
 	b.routes()
@@ -213,7 +213,13 @@ func (b *Bank) Close() error {
 }
 
 // ServeHTTP serves the paths of the package comment.
-func (b *Bank) ServeHTTP(w http.ResponseWriter, r *http.Request) { b.mux.ServeHTTP(w, r) }
+func (b *Bank) ServeHTTP(w http.ResponseWriter, r *http.Request) {
+	if _, pattern := b.mux.Handler(r); pattern == "" {
+		b.serveNothing(w, r)
+		return
+	}
+	b.mux.ServeHTTP(w, r)
+}
 
 // transaction runs f in a transaction that holds the write lock, and commits. It is durable when transaction returns.
 func (b *Bank) transaction(ctx context.Context, f func(tx *sql.Tx) error) error {

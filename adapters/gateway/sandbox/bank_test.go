@@ -475,3 +475,22 @@ func TestOneRunAtATime(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestNothingIsServedInJSON(t *testing.T) {
+	b := start(t, filepath.Join(t.TempDir(), "bank.db"), "http://127.0.0.1:1", time.Second, true)
+	for _, c := range []struct {
+		method, path string
+		status       int
+		allow, body  string
+	}{
+		{"GET", "/sandbox/upi/pay", 405, "POST", `{"success":false,"message":"this path takes POST"}`},
+		{"DELETE", "/sandbox/bank/transfers", 405, "GET, POST", `{"success":false,"message":"this path takes GET and POST"}`},
+		{"GET", "/sandbox/upi/nothing", 404, "", `{"success":false,"message":"the sandbox bank has no such path"}`},
+	} {
+		w := httptest.NewRecorder()
+		b.ServeHTTP(w, httptest.NewRequest(c.method, c.path, nil))
+		if w.Code != c.status || w.Header().Get("Allow") != c.allow || w.Body.String() != c.body {
+			t.Errorf("%s %s: %d %q %s", c.method, c.path, w.Code, w.Header().Get("Allow"), w.Body)
+		}
+	}
+}

@@ -60,6 +60,24 @@ func (b *Bank) serveSend(w http.ResponseWriter, r *http.Request) {
 	}
 }
 
+// serveNothing answers what no route is for: another method than a path takes, or no such path.
+func (b *Bank) serveNothing(w http.ResponseWriter, r *http.Request) {
+	var allow []string
+	for _, method := range []string{http.MethodGet, http.MethodPost} {
+		other := r.Clone(r.Context())
+		other.Method = method
+		if _, pattern := b.mux.Handler(other); pattern != "" {
+			allow = append(allow, method)
+		}
+	}
+	if len(allow) == 0 {
+		writeError(w, http.StatusNotFound, "", "the sandbox bank has no such path")
+		return
+	}
+	w.Header().Set("Allow", strings.Join(allow, ", "))
+	writeError(w, http.StatusMethodNotAllowed, "", "this path takes "+strings.Join(allow, " and "))
+}
+
 // check reads the amount; *fieldError says what is wrong with the request.
 func (r *transferRequest) check() (money.Amount, error) {
 	amount, err := money.Parse(r.Amount, r.Currency)

@@ -181,7 +181,11 @@ func (b *Bank) attempt(ctx context.Context, c callback) {
 	done := status == http.StatusOK
 	now := b.opts.Clock()
 	if !done {
-		b.log.Info("a callback was not taken", "message", c.messageID, "reference", c.reference, "attempt", c.attempt+1, "status", status, "error", err)
+		problem := "" // status tells
+		if err != nil {
+			problem = err.Error()
+		}
+		b.log.Info("a callback was not taken", "message", c.messageID, "reference", c.reference, "attempt", c.attempt+1, "status", status, "problem", problem)
 		if now.Sub(c.createdAt) > callbackAge {
 			b.log.Error("a callback is dropped: nobody took it for days", "message", c.messageID, "reference", c.reference)
 			done = true

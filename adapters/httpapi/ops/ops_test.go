@@ -225,12 +225,12 @@ func TestProblems(t *testing.T) {
 		"/ops/v1/merchants?limit=0":                  `"limit":["The limit must be from 1 to 200."]`,
 		"/ops/v1/merchants?limit=201":                `"limit":["The limit must be from 1 to 200."]`,
 		"/ops/v1/merchants?limit=-1":                 `"limit":["The limit must be from 1 to 200."]`,
-		"/ops/v1/suspense?status=shut":               `"status":["The status must be one of [\"open\" \"credited\" \"refunded\"]."]`,
+		"/ops/v1/suspense?status=shut":               `"status":["The status must be one of open, credited, refunded."]`,
 		"/ops/v1/suspense?status=open&status=open":   `"status":["The status must be given once."]`,
 		"/ops/v1/deliveries?cursor=bad":              `"cursor":["The cursor is not one that a list has given."]`,
 		"/ops/v1/deliveries?limit=x&merchant=%ff":    `"limit":["The limit must be from 1 to 200."],"merchant":["The merchant is too long or no text."]`,
 		"/ops/v1/merchants?after=%zz":                `"query":["The query cannot be decoded."]`,
-		"/ops/v1/deliveries?status=lost&limit=10000": `"limit":["The limit must be from 1 to 200."],"status":["The status must be one of [\"pending\" \"delivered\" \"failed\"]."]`,
+		"/ops/v1/deliveries?status=lost&limit=10000": `"limit":["The limit must be from 1 to 200."],"status":["The status must be one of pending, delivered, failed."]`,
 	} {
 		expect(t, ask("GET", path, "owner"), 422, `{"success":false,"message":"Validation failed","data":null,"errors":{`+want+`}}`)
 	}

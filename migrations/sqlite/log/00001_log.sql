@@ -56,23 +56,23 @@ CREATE TABLE keys (
 ) WITHOUT ROWID;
 
 -- Records are inserted behind the head, which moves last: so REPLACE, for which SQLite runs no delete trigger, cannot
--- change one that is committed.
+-- change one that is committed. They roll back rather than abort: to be able to abort, SQLite would journal each statement.
 -- +goose StatementBegin
 CREATE TRIGGER events_insert BEFORE INSERT ON events
 WHEN NEW.seq <= (SELECT seq FROM heads WHERE partition = NEW.partition)
-BEGIN SELECT RAISE(ABORT, 'the log is append-only: events are only added behind the head'); END;
+BEGIN SELECT RAISE(ROLLBACK, 'the log is append-only: events are only added behind the head'); END;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
 CREATE TRIGGER evidence_insert BEFORE INSERT ON evidence
 WHEN NEW.seq <= (SELECT seq FROM heads WHERE partition = NEW.partition)
-BEGIN SELECT RAISE(ABORT, 'the log is append-only: evidence is only added behind the head'); END;
+BEGIN SELECT RAISE(ROLLBACK, 'the log is append-only: evidence is only added behind the head'); END;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
 CREATE TRIGGER keys_insert BEFORE INSERT ON keys
 WHEN EXISTS (SELECT 1 FROM keys WHERE partition = NEW.partition AND key = NEW.key)
-BEGIN SELECT RAISE(ABORT, 'the log is append-only: a dedupe key is taken once'); END;
+BEGIN SELECT RAISE(ROLLBACK, 'the log is append-only: a dedupe key is taken once'); END;
 -- +goose StatementEnd
 
 -- +goose StatementBegin
