@@ -237,8 +237,8 @@ func (v *verifier) fact(r *eventstore.Record) {
 	v.note(checkPostings, r.Position(), v.post(r, ev), 1)
 	v.note(checkBalances, r.Position(), v.balances(w), 1)
 	err = nil
-	holds, any := v.holds[r.Stream]
-	if !any {
+	holds, ever := v.holds[r.Stream]
+	if !ever {
 		holds = money.Zero(of.Currency)
 	}
 	if !holds.Equal(w.Locked) {

@@ -134,7 +134,7 @@ func (d *damaged) edit(seq int64, rehash bool) {
 	defer db.Close()
 	var data any = string(r.Data)
 	if d.onPostgres() {
-		data = []byte(r.Data)
+		data = r.Data
 	}
 	d.exec(db, "UPDATE events SET data = $1, hash = $2 WHERE partition = $3 AND seq = $4", data, r.Hash[:], d.partition, seq)
 }

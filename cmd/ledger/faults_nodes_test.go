@@ -4,7 +4,6 @@ import (
 	"fmt"
 	"net/http"
 	"net/http/httptest"
-	"os" // DEBUG
 	"os/exec"
 	"path/filepath"
 	"slices"
@@ -111,8 +110,6 @@ func TestTwoNodes(t *testing.T) {
 	for _, w := range []*world{a, b} {
 		w.eventually(60*time.Second, "all payouts have ended", func() bool { _, locked := w.balance(m); return locked == "0.00" })
 	}
-	os.WriteFile("/tmp/x/na.log", []byte(a.stderr.String()), 0o600) // DEBUG
-	os.WriteFile("/tmp/x/nb.log", []byte(b.stderr.String()), 0o600) // DEBUG
 	nodesAgree(t, a, b, bank, m, ids)
 	counted.mu.Lock()
 	for id, n := range counted.byID {

@@ -99,7 +99,7 @@ func (c *merchantCreate) Run(ctx context.Context, t *terminal) error {
 	}
 	return deciding(ctx, &c.storeFlags, t, func(s *stores, l *ledger.Ledger) error {
 		id, at := newID("mer_"), present()
-		key, clear, err := s.newKey(ctx, merchant.Full, at)
+		key, text, err := s.newKey(ctx, merchant.Full, at)
 		if err != nil {
 			return err
 		}
@@ -110,27 +110,27 @@ func (c *merchantCreate) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		return t.answer(created{id, clear, key.ID})
+		return t.answer(created{id, text, key.ID})
 	})
 }
 
 // newKey makes an API key. What signs callbacks with it is stored before any event names it: a key that could not sign
 // would be of no use, a secret that no event names harms nothing. The key in clear is nowhere else.
-func (s *stores) newKey(ctx context.Context, role merchant.Role, at time.Time) (key merchant.Key, clear string, err error) {
-	key, clear = generateKey(role, at)
-	midstates := vault.NewMidstates([]byte(clear))
-	return key, clear, s.vault.PutSecret(ctx, webhook.SecretName(key.ID), midstates[:])
+func (s *stores) newKey(ctx context.Context, role merchant.Role, at time.Time) (key merchant.Key, text string, err error) {
+	key, text = generateKey(role, at)
+	midstates := vault.NewMidstates([]byte(text))
+	return key, text, s.vault.PutSecret(ctx, webhook.SecretName(key.ID), midstates[:])
 }
 
 // generateKey makes an API key of 256 random bits.
-func generateKey(role merchant.Role, at time.Time) (key merchant.Key, clear string) {
+func generateKey(role merchant.Role, at time.Time) (key merchant.Key, text string) {
 	var secret [32]byte
 	rand.Read(secret[:]) //nolint:errcheck // documented never to fail
-	clear = "klyro_" + base64.RawURLEncoding.EncodeToString(secret[:])
-	hash := sha256.Sum256([]byte(clear))
+	text = "klyro_" + base64.RawURLEncoding.EncodeToString(secret[:])
+	hash := sha256.Sum256([]byte(text))
 	return merchant.Key{
-		ID: newID("key_"), Hash: hex.EncodeToString(hash[:]), Last4: clear[len(clear)-4:], Role: role, CreatedAt: at,
-	}, clear
+		ID: newID("key_"), Hash: hex.EncodeToString(hash[:]), Last4: text[len(text)-4:], Role: role, CreatedAt: at,
+	}, text
 }
 
 // submitMerchant carries out a command on a merchant.

@@ -65,12 +65,12 @@ func (c *merchantChange) addKey(ctx context.Context, t *terminal, name string, r
 			return err
 		}
 		at := present()
-		key, clear, err := s.newKey(ctx, role, at)
+		key, text, err := s.newKey(ctx, role, at)
 		if err != nil {
 			return err
 		}
 		command := merchant.AddKey{Of: merchant.Of{Merchant: c.ID, Actor: actor}, Key: key}
-		out := keyAdded{Merchant: c.ID, APIKey: clear, KeyID: key.ID, Role: role}
+		out := keyAdded{Merchant: c.ID, APIKey: text, KeyID: key.ID, Role: role}
 		if overlap != nil {
 			command.Replaces, command.Until = "*", at.Add(*overlap)
 			out.OldUntil = &command.Until

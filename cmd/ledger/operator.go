@@ -40,7 +40,7 @@ func (c *operatorCreate) Run(ctx context.Context, t *terminal) error {
 	}
 	return deciding(ctx, &c.storeFlags, t, func(_ *stores, l *ledger.Ledger) error {
 		id, at := newID("opr_"), present()
-		key, clear := generateKey(c.Role, at)
+		key, text := generateKey(c.Role, at)
 		_, err := submitOperator(ctx, l, actor, "operator create", merchant.CreateOperator{
 			Of:       merchant.Of{Merchant: id, Actor: actor},
 			Operator: merchant.Operator{ID: id, Name: c.Name, Role: c.Role, Key: key, CreatedAt: at},
@@ -48,7 +48,7 @@ func (c *operatorCreate) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		return t.answer(operatorCreated{id, clear})
+		return t.answer(operatorCreated{id, text})
 	})
 }
 

@@ -310,7 +310,7 @@ func TestConflictKeepsMemory(t *testing.T) {
 	add(y, 1)
 	before := log.folded.Load()
 	for i := range int64(50) {
-		add(x, i)
+		add(x, 2*i)
 		add(y, -1)
 		add(y, 2)
 		if i%10 != 0 {

@@ -8,20 +8,17 @@ const (
 	upperCase = "ABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789"
 )
 
-// Lengths of the random part of ids.
-const (
-	transactionLength = 16
-	txnRefLength      = 16
-	referenceLength   = 16
-)
+// idLength is how many random characters an id has: 82 bits, so that none is ever made twice.
+const idLength = 16
 
-func newTransactionID() string { return random("txn_", lowerCase, transactionLength) }
-func newTxnRef() string        { return random("PAYIN-REF-", upperCase, txnRefLength) }
-func newOrderID() string       { return random("ORD-", upperCase, referenceLength) }
-func newRequestID() string     { return random("PRQ-", upperCase, referenceLength) }
+func newTransactionID() string { return random("txn_", lowerCase) }
+func newTxnRef() string        { return random("PAYIN-REF-", upperCase) }
+func newOrderID() string       { return random("ORD-", upperCase) }
+func newRequestID() string     { return random("PRQ-", upperCase) }
 
-// random returns n characters of the alphabet, evenly chosen, behind a prefix.
-func random(prefix, alphabet string, n int) string {
+// random returns idLength characters of the alphabet, evenly chosen, behind a prefix.
+func random(prefix, alphabet string) string {
+	const n = idLength
 	even := byte(256 - 256%len(alphabet)) // bytes from here on would favour the first characters
 	id := append(make([]byte, 0, len(prefix)+n), prefix...)
 	var pool [32]byte

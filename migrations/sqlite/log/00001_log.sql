@@ -34,7 +34,7 @@ CREATE TABLE events (
     evidence_digests BLOB    NOT NULL, -- 32 bytes each
     hash             BLOB    NOT NULL,
     PRIMARY KEY (partition, seq)
-) WITHOUT ROWID;
+);
 
 CREATE INDEX events_stream  ON events (partition, stream, version);
 CREATE INDEX events_subject ON events (partition, subject, seq);
