@@ -1,6 +1,8 @@
 # The ledger's commands. `make` shows them.
 
 GO ?= go
+# One private PostgreSQL for all packages of a run.
+WITHPG := $(GO) run ./eventstore/testpg/withpg
 LINT_VERSION := v2.15.0
 LINT := .cache/golangci-lint-$(LINT_VERSION)
 
@@ -18,7 +20,11 @@ run: build ## build and start the server on the embedded store, with a demo merc
 
 .PHONY: test
 test: postgres node ## run every test; gets what it needs by itself
-	$(GO) test -race -timeout 20m ./...
+	LEDGER_TEST_NODE=required $(WITHPG) $(GO) test -timeout 15m ./...
+
+.PHONY: race
+race: postgres node ## run every test under the race detector (needs a C compiler)
+	LEDGER_TEST_NODE=required $(WITHPG) $(GO) test -race -timeout 30m ./...
 
 .PHONY: lint
 lint: $(LINT) ## gofmt, vet and the linters

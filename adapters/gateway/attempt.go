@@ -52,7 +52,9 @@ func (d *Dispatcher) dispatch(ctx context.Context, j work.Job) work.Outcome {
 		now := d.clock()
 		step := NextStep(p, m.Seen, now, policy)
 		if step.Act == GiveUp && evidence.Body == nil {
-			step.Act = Inquire // it was seen before the process ended: the evidence for it has to be had again
+			// It was seen before the process ended: the evidence for it has to be had again.
+			m.Seen.Denied = time.Time{}
+			step = NextStep(p, m.Seen, now, policy)
 		}
 		switch step.Act {
 		case Done:
@@ -136,7 +138,7 @@ func (d *Dispatcher) send(ctx context.Context, g Payouts, p wallet.Payment, atte
 	})
 }
 
-// inquire asks what has become of the payout, and returns the answer's evidence.
+// inquire asks what has become of the payout, and returns the evidence that the bank has no trace of it, if it said so.
 func (d *Dispatcher) inquire(ctx context.Context, g Payouts, p wallet.Payment, m *memory) (Raw, error) {
 	calling, cancel := context.WithTimeout(ctx, d.routes[g.Name()].Policy.InquiryTimeout)
 	defer cancel()
@@ -146,19 +148,28 @@ func (d *Dispatcher) inquire(ctx context.Context, g Payouts, p wallet.Payment, m
 		m.Seen = Seen{Attempt: p.Attempts}
 	}
 	now := d.clock()
+	var missing Raw
 	err = d.learn(ctx, g, p, a, err, func(s State) {
 		m.Seen = m.Seen.inquired(s, now)
 		if s == NotFound {
+			missing = a.Raw
 			d.count.count(g.Name(), CountNotFound)
 		}
 	})
-	return a.Raw, err
+	return missing, err
 }
 
 // learn takes an answer in: a definite one is reported, what is no answer is remembered as "". The error is the ledger's.
 func (d *Dispatcher) learn(ctx context.Context, g Payouts, p wallet.Payment, a Answer, err error, remember func(State)) error {
 	if err == nil && !a.whole() {
 		err = fmt.Errorf("an answer that is not whole: state %q, %d bytes of evidence", a.State, len(a.Body))
+	}
+	if err == nil && a.State != NotFound {
+		if err = sameAmount(a.Amount, p); err != nil {
+			d.count.count(g.Name(), CountAnomaly)
+			d.log.Error("a gateway speaks of another amount than was sent: somebody has to look at it",
+				"payment", p.Payment, "gateway", g.Name(), "state", string(a.State), "error", err)
+		}
 	}
 	if err != nil {
 		d.count.count(g.Name(), CountUnknown)

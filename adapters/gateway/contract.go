@@ -19,8 +19,8 @@ type Gateway interface {
 
 // Payouts sends money to bank accounts.
 //
-// An Answer is only what the gateway stated about this very transfer, parsed whole: right reference, right amount, a
-// status that the adapter knows. Everything else is an error, and every error means "unknown": a timeout, a refused
+// An Answer is only what the gateway stated about this very transfer, parsed whole: right reference, a status that the
+// adapter knows, the amount if it is told (one that differs from what was sent is held to be no answer). Everything else is an error, and every error means "unknown": a timeout, a refused
 // connection, a 5xx, a 4xx about the request and not about the transfer (401, 429), a redirect, a body that is
 // garbage, cut short or beyond MaxBodyBytes. Unknown is never failed.
 //
@@ -97,6 +97,7 @@ func (s State) Definite() bool { return s == Paid || s == Failed || s == Returne
 // Answer is what a gateway stated about one transfer.
 type Answer struct {
 	State           State
+	Amount          string // of the transfer, plain decimal; "" when the gateway does not tell
 	UTR             string
 	BankReference   string
 	ReturnReference string    // of Returned

@@ -129,6 +129,8 @@ func (d *Dispatcher) Handle(ctx context.Context, r eventstore.Record) error {
 		return d.jobs.Put(ctx, d.job(d.first, of.Merchant, of.Payment))
 	case "payout.anomaly", "payout.paid_after_refund":
 		d.count.count(d.gatewayOf(&r), CountAnomaly)
+		d.log.Warn("a gateway contradicts what is known of a payout: somebody has to look at it",
+			"payment", r.Subject, "gateway", d.gatewayOf(&r), "event", r.Type, "position", r.Position().String())
 	case "payout.succeeded", "payout.failed", "payout.refunded":
 		for name := range d.routes {
 			if err := forget(ctx, d.jobs, PayoutJobs(name), r.Subject, d.clock()); err != nil {

@@ -74,6 +74,9 @@ func TestTenBehaviours(t *testing.T) {
 	for e, want := range map[gateway.Event]int64{gateway.CountGivenUp: 1, gateway.CountAnomaly: 1} {
 		w.until(fmt.Sprintf("%s is counted", e), func() bool { return w.count(e) == want })
 	}
+	if !strings.Contains(w.logs.String(), `"payment":"`+ids[7]+`","gateway":"sandbox","event":"payout.anomaly"`) {
+		t.Error("the log does not tell which payment is contradicted")
+	}
 	if w.count(gateway.CountSent) < 16 || w.count(gateway.CountUnknown) < 6 || w.count(gateway.CountInquired) < 5 || w.count(gateway.CountCallback) < 8 {
 		t.Errorf("sent %d, unknown %d, inquired %d, callbacks %d", w.count(gateway.CountSent), w.count(gateway.CountUnknown),
 			w.count(gateway.CountInquired), w.count(gateway.CountCallback))
@@ -252,6 +255,85 @@ func TestUnreachableBankLeavesItPending(t *testing.T) {
 	if p := w.payment(id); p.Status != wallet.Pending || p.Attempts != 1 {
 		t.Errorf("%s after %d attempts", p.Status, p.Attempts)
 	}
+	w.agree(id)
+}
+
+// The window is over, and the bank has stopped making sense: the payout is asked about on and on, and given up only when the
+// bank says once more that it has no trace of it.
+func TestGivenUpOnlyByTheBanksWord(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	var missing, mad atomic.Int64
+	var sane atomic.Bool
+	sane.Store(true)
+	fault := func(rw http.ResponseWriter, r *http.Request) bool {
+		if !strings.HasPrefix(r.URL.Path, "/sandbox/bank/transfers") {
+			return false
+		}
+		if r.Method == http.MethodPost {
+			panic(http.ErrAbortHandler)
+		}
+		reference := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+		rw.Header().Set("Content-Type", "application/json")
+		if sane.Load() {
+			missing.Add(1)
+			rw.WriteHeader(http.StatusNotFound)
+			fmt.Fprintf(rw, `{"reference":%q,"status":"not_found"}`, reference)
+			return true
+		}
+		mad.Add(1) // a return without its reference
+		fmt.Fprintf(rw, `{"reference":%q,"status":"returned","amount":"5000.00"}`, reference)
+		return true
+	}
+	w.fault.Store(&fault)
+	policy := shortPolicy()
+	policy.QuietWindow = time.Hour
+	w.start("work.db", policy, nil)
+	id := w.payout("22")
+	w.until("all sends are used", func() bool { return w.payment(id).Attempts == policy.MaxSends })
+	before := missing.Load()
+	w.until("the bank knows nothing of the last one", func() bool { return missing.Load() > before+1 })
+	sane.Store(false)
+	w.ahead.Store(int64(2 * time.Hour))
+	w.until("the bank was asked often", func() bool { return mad.Load() > 20 })
+	if p := w.payment(id); p.Status != wallet.Pending {
+		t.Errorf("%s: %s", p.Status, w.ledger.types(id))
+	}
+	sane.Store(true)
+	w.untilStatus(id, wallet.Refunded)
+	records, _ := w.ledger.since(0)
+	if last := records[len(records)-1]; last.Type != "payout.refunded" || !strings.Contains(string(w.ledger.evidence[last.Seq][0].Body), "not_found") {
+		t.Errorf("%s with evidence %s", last.Type, w.ledger.evidence[last.Seq])
+	}
+}
+
+// A bank whose answer is about another amount: nothing can be concluded from it, and somebody is told.
+func TestAnotherAmountIsNoAnswer(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	var odd atomic.Bool
+	odd.Store(true)
+	fault := func(rw http.ResponseWriter, r *http.Request) bool {
+		switch {
+		case !strings.HasPrefix(r.URL.Path, "/sandbox/bank/transfers") || !odd.Load():
+			return false
+		case r.Method == http.MethodPost:
+			panic(http.ErrAbortHandler)
+		}
+		reference := r.URL.Path[strings.LastIndexByte(r.URL.Path, '/')+1:]
+		rw.Header().Set("Content-Type", "application/json")
+		fmt.Fprintf(rw, `{"reference":%q,"status":"paid","amount":"1.00","utr":"612345678901"}`, reference)
+		return true
+	}
+	w.fault.Store(&fault)
+	w.start("work.db", shortPolicy(), nil)
+	id := w.payout("22")
+	w.until("the bank was asked a few times", func() bool { return w.count(gateway.CountAnomaly) > 3 })
+	if p := w.payment(id); p.Status != wallet.Pending || p.Attempts != 1 {
+		t.Errorf("%s after %d attempts", p.Status, p.Attempts)
+	}
+	odd.Store(false)
+	w.untilStatus(id, wallet.Success)
 	w.agree(id)
 }
 

@@ -3,6 +3,7 @@ package gateway
 import (
 	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
@@ -184,10 +185,11 @@ func (e *Expiry) ask(ctx context.Context, p wallet.Payment, id string) error {
 	if len(paid) == 0 && len(found.List) > 0 {
 		paid = found.List[len(found.List)-1:] // the last refusal; beside a payment, refusals do not matter
 	}
+	var errs []error // one that cannot be booked does not hold up the others
 	for _, pay := range paid {
 		if err := e.payment(ctx, p, g.Name(), "", pay, found.Raw); err != nil {
-			return fmt.Errorf("reporting payment %s of %s: %w", pay.PaymentID, id, err)
+			errs = append(errs, fmt.Errorf("reporting payment %s of %s: %w", pay.PaymentID, id, err))
 		}
 	}
-	return nil
+	return errors.Join(errs...)
 }

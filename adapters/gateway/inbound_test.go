@@ -156,6 +156,39 @@ func TestCallbacksRepeatedReorderedContradicting(t *testing.T) {
 	}
 }
 
+// A payment's id stands for one payment. The same again is taken as known; another amount, or another payin, under the same id
+// is not: it moves nothing, and the gateway is told that somebody has to look.
+func TestPaymentIdsStandForOnePayment(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	first, ref := w.payin(time.Hour)
+	second, other := w.payin(time.Hour)
+	n := 0
+	report := func(ref, amount string) int {
+		n++
+		id := "msg_" + strconv.Itoa(n)
+		return w.callback(secret, time.Now(), id, `{"message_id":"`+id+`","kind":"payment","reference":"`+ref+
+			`","payment_id":"pay_1","status":"success","amount":"`+amount+`","utr":"612345678901","at":"2026-03-31T12:30:00Z"}`)
+	}
+	for _, c := range []struct {
+		ref, amount string
+		want        int
+	}{
+		{ref, "1000.00", http.StatusOK}, {ref, "1000", http.StatusOK},
+		{ref, "900.00", http.StatusConflict}, {other, "1000.00", http.StatusConflict},
+	} {
+		if got := report(c.ref, c.amount); got != c.want {
+			t.Errorf("%s of %s: %d, want %d", c.amount, c.ref, got, c.want)
+		}
+	}
+	if got := w.ledger.types(first) + ", " + w.ledger.types(second); got != "created succeeded, created" {
+		t.Error(got)
+	}
+	if got := w.count(gateway.CountAnomaly); got != 2 {
+		t.Errorf("%d anomalies", got)
+	}
+}
+
 // The bank's value date is kept, within what can be true.
 func TestValueDates(t *testing.T) {
 	t.Parallel()

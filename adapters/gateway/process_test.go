@@ -150,6 +150,13 @@ func (l mortalLedger) Payment(ctx context.Context, merchant, id string) (wallet.
 	return l.p.w.ledger.Payment(ctx, merchant, id)
 }
 
+func (l mortalLedger) Record(ctx context.Context, p eventstore.Position) (eventstore.Record, error) {
+	if l.p.dead.Load() {
+		return eventstore.Record{}, errDead
+	}
+	return l.p.w.ledger.Record(ctx, p)
+}
+
 func (l mortalLedger) Submit(ctx context.Context, c wallet.Command, o eventstore.Origin) (wallet.Payment, error) {
 	name := strings.TrimPrefix(fmt.Sprintf("%T", c), "wallet.")
 	l.p.hook("before "+name, l.p)

@@ -24,6 +24,8 @@ type Ledger interface {
 	Submit(ctx context.Context, c wallet.Command, o eventstore.Origin) (wallet.Payment, error)
 	// Payment is a payment as the log has it now. domain.NotFound when there is none of that merchant.
 	Payment(ctx context.Context, merchantID, id string) (wallet.Payment, error)
+	// Record is the record at a position: what a *executor.DuplicateError stands on.
+	Record(ctx context.Context, p eventstore.Position) (eventstore.Record, error)
 }
 
 // reporter brings what gateways say into the ledger, with the raw message as evidence.
@@ -77,10 +79,38 @@ func (r *reporter) submit(ctx context.Context, c wallet.Command, gateway, reques
 		Evidence: []eventstore.Evidence{{MediaType: mediaType(raw.MediaType), Body: raw.Body}},
 	})
 	var taken *executor.DuplicateError
-	if errors.As(err, &taken) {
-		return nil
+	if !errors.As(err, &taken) {
+		return err
 	}
-	return err
+	if pay, ok := c.(wallet.ReportPayment); ok {
+		return r.repeats(ctx, pay, taken.Position)
+	}
+	return nil // its key is made of the very message
+}
+
+// repeats compares a payment with what its id stands for in the log. One that says something else, of another payin or
+// amount, cannot be recorded under that id: domain.Stale, for a person to look at.
+func (r *reporter) repeats(ctx context.Context, c wallet.ReportPayment, at eventstore.Position) error {
+	record, err := r.ledger.Record(ctx, at)
+	if err != nil {
+		return fmt.Errorf("reading what payment %s stands for: %w", c.PaymentID, err)
+	}
+	known, err := wallet.Decode(record.Type, record.Schema, record.Data)
+	if err != nil {
+		return fmt.Errorf("reading what payment %s stands for: record %s: %w", c.PaymentID, at, err)
+	}
+	var amount money.Amount
+	switch e := known.(type) {
+	case *wallet.PayinSucceeded:
+		amount = e.Amount
+	case *wallet.PayinSuspended:
+		amount = e.Amount
+	}
+	if known.Header().Payment != c.Payment || !amount.Equal(c.Amount) {
+		return domain.Errorf(domain.Stale, "payment %s is known as %s for payin %s, and reported as %s for %s",
+			c.PaymentID, amount, known.Header().Payment, c.Amount, c.Payment)
+	}
+	return nil
 }
 
 // valueDate is the gateway's date, or ours when it gave none; never before the payment was made nor after now, since

@@ -33,6 +33,7 @@ type Seen struct {
 	At      time.Time `json:"at,omitzero"`            // when the bank was last asked for something, or answered
 	Asked   int       `json:"asked,omitempty"`        // inquiries since the send
 	Missing time.Time `json:"missing_since,omitzero"` // first of the answers NotFound in a row
+	Denied  time.Time `json:"missing_at,omitzero"`    // last of them
 }
 
 // inquired is what is remembered after an inquiry; state is "" when it had no answer.
@@ -41,14 +42,14 @@ func (s Seen) inquired(state State, at time.Time) Seen {
 	s.Asked++
 	switch state {
 	case NotFound:
-		if s.Last != NotFound || s.Missing.IsZero() {
+		if s.Last != NotFound || s.Missing.IsZero() || s.Missing.After(at) {
 			s.Missing = at
 		}
-		s.Last = NotFound
+		s.Last, s.Denied = NotFound, at
 	case "":
 		// An inquiry without an answer neither shows a trace nor takes away what was seen before.
 	default:
-		s.Last, s.Missing = state, time.Time{}
+		s.Last, s.Missing, s.Denied = state, time.Time{}, time.Time{}
 	}
 	return s
 }
@@ -65,21 +66,27 @@ func NextStep(p wallet.Payment, seen Seen, now time.Time, policy Policy) Step {
 	if seen.Attempt != p.Attempts {
 		seen = Seen{Attempt: p.Attempts} // what was seen is about an earlier send
 	}
-	due := later(p.SubmittedAt, seen.At).Add(policy.gap(seen.Asked))
-	if seen.Last == NotFound {
+	// A time from the future says that the clock was set back since: how long ago it is, nobody knows.
+	sent := past(p.SubmittedAt, now)
+	due := later(sent, past(seen.At, now)).Add(policy.gap(seen.Asked))
+	if seen.Last == NotFound && !seen.Missing.After(now) {
+		missing := later(sent, seen.Missing)
 		if p.Attempts < policy.MaxSends {
-			again := p.SubmittedAt.Add(policy.ResendGap)
+			again := sent.Add(policy.ResendGap)
+			if sent.IsZero() {
+				again = missing.Add(policy.ResendGap)
+			}
 			if now.Before(again) {
 				return wait(again, now, policy)
 			}
 			return Step{Act: Submit, Attempt: p.Attempts + 1}
 		}
-		end := later(p.SubmittedAt, seen.Missing).Add(policy.QuietWindow)
-		if !seen.At.Before(end) {
+		end := missing.Add(policy.QuietWindow)
+		if !seen.Denied.Before(end) && !seen.Denied.After(now) {
 			return Step{Act: GiveUp}
 		}
-		if end.Before(due) {
-			due = end
+		if seen.At.Before(end) && end.Before(due) {
+			due = end // later, an inquiry without an answer is followed by the next after the usual gap
 		}
 	}
 	if now.Before(due) {
@@ -88,7 +95,15 @@ func NextStep(p wallet.Payment, seen Seen, now time.Time, policy Policy) Step {
 	return Step{Act: Inquire}
 }
 
-// wait is bounded, so that a clock that was set back does not put a payout off for long.
+// past is t, or the zero time where t lies in the future.
+func past(t, now time.Time) time.Time {
+	if t.After(now) {
+		return time.Time{}
+	}
+	return t
+}
+
+// wait is bounded, so that a clock that is set back meanwhile does not put a payout off for long.
 func wait(at, now time.Time, policy Policy) Step {
 	if limit := now.Add(max(policy.MaxInquiryGap, policy.ResendGap)); at.After(limit) {
 		at = limit

@@ -46,10 +46,18 @@ func TestNextStep(t *testing.T) {
 		{"not found, all sends used", payout(3), Seen{Attempt: 3, Last: NotFound, At: at(100), Asked: 1, Missing: at(3)}, at(104), Step{Act: Inquire}},
 		{"not found, the end of the window is near", payout(3), Seen{Attempt: 3, Last: NotFound, At: at(290), Asked: 9, Missing: at(3)}, at(291), Step{Act: Wait, At: at(303)}},
 		{"the window is over, but nobody asked since", payout(3), Seen{Attempt: 3, Last: NotFound, At: at(290), Asked: 9, Missing: at(3)}, at(400), Step{Act: Inquire}},
-		{"the window is over without a trace", payout(3), Seen{Attempt: 3, Last: NotFound, At: at(303), Asked: 9, Missing: at(3)}, at(303), Step{Act: GiveUp}},
+		{"the window is over without a trace", payout(3), Seen{Attempt: 3, Last: NotFound, At: at(303), Asked: 9, Missing: at(3), Denied: at(303)}, at(303), Step{Act: GiveUp}},
+		{"the window is over, the question behind it had no answer", payout(3), Seen{Attempt: 3, Last: NotFound, At: at(303), Asked: 9, Missing: at(3), Denied: at(290)}, at(303), Step{Act: Wait, At: at(363)}},
+		{"and is asked again", payout(3), Seen{Attempt: 3, Last: NotFound, At: at(303), Asked: 9, Missing: at(3), Denied: at(290)}, at(363), Step{Act: Inquire}},
 		{"the window starts with the last trace", payout(3), Seen{Attempt: 3, Last: NotFound, At: at(400), Asked: 0, Missing: at(200)}, at(402), Step{Act: Inquire}},
-		{"more attempts than sends are allowed", payout(7), Seen{Attempt: 7, Last: NotFound, At: at(303), Missing: at(3)}, at(303), Step{Act: GiveUp}},
-		{"the clock was set back", payout(1), Seen{Attempt: 1, At: at(90_000)}, at(0), Step{Act: Wait, At: at(60)}},
+		{"more attempts than sends are allowed", payout(7), Seen{Attempt: 7, Last: NotFound, At: at(303), Missing: at(3), Denied: at(303)}, at(303), Step{Act: GiveUp}},
+		{"the clock was set back since it was asked", payout(1), Seen{Attempt: 1, At: at(90_000)}, at(0), Step{Act: Wait, At: at(2)}},
+		{"the clock was set back since it was sent", payout(1), Seen{Attempt: 1}, at(-90_000), Step{Act: Inquire}},
+		{"the same, and it was asked", payout(1), Seen{Attempt: 1, At: at(-90_000), Asked: 1}, at(-90_000), Step{Act: Wait, At: at(-89_996)}},
+		{"the same, not found", payout(1), Seen{Attempt: 1, Last: NotFound, At: at(-90_000), Asked: 1, Missing: at(-90_000)}, at(-89_990), Step{Act: Wait, At: at(-89_980)}},
+		{"the same, not found for long", payout(1), Seen{Attempt: 1, Last: NotFound, At: at(-90_000), Asked: 1, Missing: at(-90_000)}, at(-89_980), Step{Act: Submit, Attempt: 2}},
+		{"the clock was set back since it was not found", payout(1), Seen{Attempt: 1, Last: NotFound, At: at(30), Asked: 1, Missing: at(30)}, at(25), Step{Act: Inquire}},
+		{"the same, all sends used", payout(3), Seen{Attempt: 3, Last: NotFound, At: at(900), Asked: 9, Missing: at(3), Denied: at(900)}, at(400), Step{Act: Inquire}},
 	} {
 		if got := NextStep(c.p, c.seen, c.now, stepPolicy); got != c.want {
 			t.Errorf("%s: %+v, want %+v", c.name, got, c.want)
@@ -61,8 +69,14 @@ func TestSeenInquired(t *testing.T) {
 	t.Parallel()
 	at := func(s int) time.Time { return time.Unix(int64(s), 0) }
 	s := Seen{Attempt: 1}.inquired(NotFound, at(1)).inquired("", at(2)).inquired(NotFound, at(3))
-	if s.Last != NotFound || !s.Missing.Equal(at(1)) || s.Asked != 3 || !s.At.Equal(at(3)) {
+	if s.Last != NotFound || !s.Missing.Equal(at(1)) || !s.Denied.Equal(at(3)) || s.Asked != 3 || !s.At.Equal(at(3)) {
 		t.Errorf("no answer in between: %+v", s)
+	}
+	if none := s.inquired("", at(4)); !none.Denied.Equal(at(3)) {
+		t.Errorf("no answer counts as one: %+v", none)
+	}
+	if back := s.inquired(NotFound, at(0)); !back.Missing.Equal(at(0)) {
+		t.Errorf("the clock was set back: %+v", back)
 	}
 	s = s.inquired(Pending, at(4))
 	if s.Last != Pending || !s.Missing.IsZero() {
@@ -84,6 +98,7 @@ func simulate(t interface{ Fatalf(string, ...any) }, policy Policy, bank func(ac
 	p := wallet.Payment{Kind: wallet.KindPayout, Status: wallet.Pending}
 	seen := Seen{}
 	trace := start // last send, or last answer that showed a trace
+	var last State // answer to the last inquiry; "" when it had none
 	for steps := 0; now.Sub(start) < limit; steps++ {
 		if steps > 100_000 {
 			t.Fatalf("it does not come to rest")
@@ -116,7 +131,7 @@ func simulate(t interface{ Fatalf(string, ...any) }, policy Policy, bank func(ac
 			if seen.Attempt != p.Attempts {
 				seen = Seen{Attempt: p.Attempts}
 			}
-			seen = seen.inquired(answer, now)
+			seen, last = seen.inquired(answer, now), answer
 			if answer == Pending {
 				trace = now
 			}
@@ -124,7 +139,7 @@ func simulate(t interface{ Fatalf(string, ...any) }, policy Policy, bank func(ac
 				return now.Sub(start), true, answer
 			}
 		case GiveUp:
-			if seen.Last != NotFound || now.Sub(trace) < policy.QuietWindow || p.Attempts < policy.MaxSends {
+			if last != NotFound || seen.Last != NotFound || now.Sub(trace) < policy.QuietWindow || p.Attempts < policy.MaxSends {
 				t.Fatalf("given up %s after the last trace, after %d sends, last seen %q", now.Sub(trace), p.Attempts, seen.Last)
 			}
 			return now.Sub(start), true, NotFound

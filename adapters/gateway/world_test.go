@@ -115,6 +115,15 @@ func (l *memoryLedger) Payment(_ context.Context, merchant, id string) (wallet.P
 	return *p, nil
 }
 
+func (l *memoryLedger) Record(_ context.Context, p eventstore.Position) (eventstore.Record, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if p.Seq < 1 || p.Seq > int64(len(l.records)) {
+		return eventstore.Record{}, eventstore.ErrNotFound
+	}
+	return l.records[p.Seq-1], nil
+}
+
 func (l *memoryLedger) Subject(_ context.Context, reference string) (string, string, wallet.Kind, bool, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()

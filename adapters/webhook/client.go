@@ -24,34 +24,30 @@ const (
 	maxProblem = 300      // bytes of a stored error
 )
 
-// client makes the calls.
+// client makes the calls. It is no http.Client, which looks at where a redirect leads even if it is not to follow it.
 type client struct {
-	guard    *guard
-	resolver Resolver
-	timeout  time.Duration
-	http     *http.Client
+	guard     *guard
+	resolver  Resolver
+	timeout   time.Duration
+	transport *http.Transport
 }
 
 func newClient(allow []netip.Prefix, resolver Resolver, roots *x509.CertPool, timeout time.Duration) *client {
 	c := &client{guard: newGuard(allow), resolver: resolver, timeout: timeout}
-	c.http = &http.Client{
-		Timeout: timeout,
-		Transport: &http.Transport{
-			Proxy:                  nil, // a proxy would resolve names itself
-			DialContext:            c.dial,
-			TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
-			ForceAttemptHTTP2:      true,
-			MaxIdleConns:           100,
-			MaxIdleConnsPerHost:    2,
-			IdleConnTimeout:        30 * time.Second,
-			MaxResponseHeaderBytes: maxHeaders,
-		},
-		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	c.transport = &http.Transport{
+		Proxy:                  nil, // a proxy would resolve names itself
+		DialContext:            c.dial,
+		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
+		ForceAttemptHTTP2:      true,
+		MaxIdleConns:           100,
+		MaxIdleConnsPerHost:    2,
+		IdleConnTimeout:        30 * time.Second,
+		MaxResponseHeaderBytes: maxHeaders,
 	}
 	return c
 }
 
-func (c *client) close() { c.http.CloseIdleConnections() }
+func (c *client) close() { c.transport.CloseIdleConnections() }
 
 // dial connects to an address of the host that was checked: nothing is resolved after the check.
 func (c *client) dial(ctx context.Context, network, address string) (net.Conn, error) {
@@ -113,11 +109,11 @@ func (c *client) post(ctx context.Context, target string, header http.Header, bo
 	if err != nil {
 		return outcome{problem: "the callback URL is not valid"}
 	}
-	if req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.User != nil {
+	if req.URL.Scheme != "http" && req.URL.Scheme != "https" || req.URL.Host == "" || req.URL.User != nil {
 		return outcome{problem: "the callback URL is not valid"}
 	}
 	req.Header = header
-	res, err := c.http.Do(req)
+	res, err := c.transport.RoundTrip(req)
 	if err != nil {
 		return outcome{problem: c.describe(err)}
 	}

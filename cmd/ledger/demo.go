@@ -1,10 +1,13 @@
 package main
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"net/netip"
+	"strings"
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
@@ -28,7 +31,7 @@ func (s *server) demo(ctx context.Context, t *terminal, base string) {
 	defer cancel()
 	key, err := s.demoKey(ctx)
 	if err == nil {
-		_, err = fmt.Fprintf(t.out, demoText, base, demoMerchant, key)
+		_, err = io.WriteString(t.out, demoLines(base, s.cfg.SandboxURL, key))
 	}
 	if err != nil {
 		s.logger.Error("the demo merchant could not be made", "error", err)
@@ -66,6 +69,11 @@ func (s *server) demoKey(ctx context.Context) (string, error) {
 	return text, err
 }
 
+// demoLines are what to paste, for a server at base. bank is where the sandbox bank runs when that is another process.
+func demoLines(base, bank, key string) string {
+	return fmt.Sprintf(demoText, base, demoMerchant, key, cmp.Or(strings.TrimRight(bank, "/"), base))
+}
+
 const demoText = `
 The ledger is running at %[1]s, and its API reference at %[1]s/docs
 
@@ -76,7 +84,7 @@ Paste these lines into another terminal. They collect a payment, pay it as the c
 
 export KEY=%[3]s
 INTENT=$(curl -sw '\n' %[1]s/api/v1/payin/create -H "X-Api-Key: $KEY" -H 'Content-Type: application/json' -d '{"amount":5000,"customer_phone":"9876543210","customer_name":"Rahul Sharma"}' | tee /dev/stderr | sed 's/.*"intent_url":"\([^"]*\)".*/\1/')
-curl -sw '\n' %[1]s/sandbox/upi/pay -H 'Content-Type: application/json' -d "{\"intent_url\":\"$INTENT\",\"outcome\":\"success\"}"
+curl -sw '\n' %[4]s/sandbox/upi/pay -H 'Content-Type: application/json' -d "{\"intent_url\":\"$INTENT\",\"outcome\":\"success\"}"
 curl -sw '\n' %[1]s/api/v1/wallet/balance -H "X-Api-Key: $KEY"
 curl -sw '\n' %[1]s/api/v1/services/payout/process -H "X-Api-Key: $KEY" -H 'Content-Type: application/json' -d '{"mobile_no":"9876543210","beneficiary_name":"Rahul Sharma","account_no":"1234567890","ifsc":"SBIN0001234","bank_name":"State Bank of India","amount":1000,"transfer_type":"5"}'
 curl -sw '\n' %[1]s/api/v1/wallet/balance -H "X-Api-Key: $KEY"

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"encoding/hex"
+	"errors"
 	"net/http"
 	"strings"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/executor"
 )
 
 // payoutCommand is `ledger payout`.
@@ -108,6 +110,10 @@ func (c *payoutResolve) Run(ctx context.Context, t *terminal) error {
 		}
 		from.Evidence = append(from.Evidence, eventstore.Evidence{MediaType: http.DetectContentType(proof), Body: proof})
 		res, err := l.Submit(ctx, command, from)
+		var taken *executor.DuplicateError
+		if errors.As(err, &taken) {
+			return domain.Errorf(domain.Stale, "--evidence: %s was the evidence of record %s about this payout already", c.Evidence, taken.Position)
+		}
 		if err != nil {
 			return err
 		}

@@ -83,7 +83,7 @@ func detail(data []byte) (string, error) {
 	var out []string
 	for _, part := range []struct{ field, words string }{
 		{"amount", "amount"}, {"commission", "commission"}, {"asked", "asked"}, {"attempt", "attempt"}, {"utr", "utr"},
-		{"return_reference", "return"}, {"suspense", "suspense"}, {"claim", "the bank says"}, {"detail", "which is"}, {"reason", "reason"},
+		{"return_reference", "return"}, {"suspense", "suspense"}, {"detail", "the bank says"}, {"reason", "reason"},
 	} {
 		if value := strings.Trim(string(told[part.field]), `"`); value != "" {
 			out = append(out, part.words+" "+value)

@@ -18,6 +18,7 @@ import (
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/adapters/ledger"
 	"github.com/khata-ledger/khata/adapters/webhook"
+	"github.com/khata-ledger/khata/eventstore/executor"
 	"github.com/khata-ledger/khata/eventstore/tail"
 	"github.com/khata-ledger/khata/migrations"
 	"github.com/khata-ledger/khata/projections"
@@ -74,6 +75,8 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--callback-gap must not be negative")
 	case c.Queue < 1 || c.BatchMax < 1:
 		return errors.New("--queue and --batch-max must be at least 1")
+	case c.BatchMax > executor.MaxBatch:
+		return fmt.Errorf("--batch-max must be at most %d", executor.MaxBatch)
 	case c.MaxBody < 1:
 		return errors.New("--max-body must be at least 1 byte")
 	case c.RateLimit < 0:
@@ -239,7 +242,7 @@ func (s *server) joinGateways(ctx context.Context, base string) (err error) {
 	s.expiry = gateway.NewExpiry(s.ports, s.stores.work, payins, gateway.ExpiryPolicy{}, opts)
 	s.inbound = gateway.NewInbound(s.ports, s.ports, callbacks, opts)
 	if len(routes) == 0 {
-		s.logger.Warn("no gateway is configured: payouts stay pending")
+		s.logger.Warn("no gateway is configured: payouts stay pending, and customers pay to --payee-vpa", "payee_vpa", s.cfg.PayeeVPA)
 		return nil
 	}
 	s.dispatch, err = gateway.NewDispatcher(s.ports, s.stores.work, s.stores.vault, routes, opts)

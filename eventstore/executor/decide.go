@@ -225,16 +225,16 @@ func (x *Executor) addNew(n Need) error {
 	return nil
 }
 
-// catchUp reads the head, and what others have appended in front of it: streams in memory follow, subjects are dropped.
+// catchUp reads the head, and what others have appended in front of it: streams in memory follow, subjects are dropped. When
+// too much has been appended, or the log is not the one that memory stands on, all of memory is dropped.
 func (x *Executor) catchUp(ctx context.Context) error {
 	head, err := x.log.Head(ctx, x.partition)
 	if err != nil {
 		return fmt.Errorf("reading the head of partition %d: %w", x.partition, err)
 	}
-	if head.Seq-x.head.Seq > staleReach || head.Seq < x.head.Seq {
-		x.states.clear()
-	}
-	for after := x.head.Seq; after < head.Seq && head.Seq-x.head.Seq <= staleReach; {
+	begun := x.head.Hash != (eventstore.Hash{}) // else nothing is in memory yet
+	follows := begun && (head.Seq > x.head.Seq && head.Seq-x.head.Seq <= staleReach || head.Seq == x.head.Seq && head.Hash == x.head.Hash)
+	for after := x.head.Seq; follows && after < head.Seq; {
 		records, err := x.log.Read(ctx, x.partition, after, 1000)
 		if err != nil {
 			return fmt.Errorf("reading what others appended: %w", err)
@@ -242,14 +242,29 @@ func (x *Executor) catchUp(ctx context.Context) error {
 		if len(records) == 0 {
 			return fmt.Errorf("%w: no record behind %d:%d, and the head is at %d", eventstore.ErrBroken, x.partition, after, head.Seq)
 		}
+		if after == x.head.Seq && !stands(&records[0], x.head.Hash) {
+			// A standby that lacked the newest records has taken over, or an older copy was restored, and others have
+			// appended to it since.
+			follows = false
+			break
+		}
 		for i := range records {
 			x.follow(&records[i])
 			x.states.drop(Need{Kind: Subject, Name: records[i].Subject})
 			after = records[i].Seq
 		}
 	}
+	if !follows {
+		x.states.clear()
+	}
 	x.head, x.known = head, true
 	return nil
+}
+
+// stands tells whether a record was chained to the one with this hash.
+func stands(r *eventstore.Record, prev eventstore.Hash) bool {
+	hash, _ := r.Next(prev, nil)
+	return hash == r.Hash
 }
 
 // follow brings the state of a stream, if it is in memory, behind a record of another process. A state that was read behind

@@ -13,6 +13,8 @@
 //     dropped from memory and read again from the log.
 //   - On a conflict (another process appended) the records not yet seen are read, streams in memory follow them,
 //     subjects that they touch are forgotten, and the commands are decided again, Options.Retries times at most.
+//   - When the log turns out not to be the one that memory stands on (a standby that lacked records has taken over, an older copy
+//     was restored), all of memory is dropped.
 //   - A commit of unknown outcome is found out with the store before anybody is answered.
 //   - A full queue refuses at once (ErrBusy). Close refuses new commands and finishes the queued ones.
 //

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -31,7 +32,7 @@ type Reader interface {
 // Options are the executor's bounds. Zero values take the defaults.
 type Options struct {
 	Queue    int           // commands waiting; default 8192
-	BatchMax int           // commands decided at once, and most of one SubmitAll; default 5000
+	BatchMax int           // commands decided at once, and most of one SubmitAll; default 5000, at most MaxBatch
 	States   int           // states kept in memory; default 200,000, at least 16 * BatchMax
 	Retries  int           // decisions of one command before ErrContended; default 20
 	Timeout  time.Duration // of one store call; default 30 s
@@ -40,6 +41,9 @@ type Options struct {
 	OnCommit func(eventstore.Head, []eventstore.Record)
 	Logger   *slog.Logger
 }
+
+// MaxBatch bounds Options.BatchMax, so that an append can hold what a batch causes: a command causes eight events at most.
+const MaxBatch = eventstore.MaxAppend / 8
 
 func (o Options) withDefaults() Options {
 	set := func(p *int, v int) {
@@ -51,6 +55,7 @@ func (o Options) withDefaults() Options {
 	set(&o.BatchMax, 5000)
 	set(&o.States, 200_000)
 	set(&o.Retries, 20)
+	o.BatchMax = min(o.BatchMax, MaxBatch)
 	o.States = max(o.States, 16*o.BatchMax)
 	if o.Timeout <= 0 {
 		o.Timeout = 30 * time.Second
@@ -229,10 +234,11 @@ func (x *Executor) run() {
 			if flight.err != nil {
 				// What next was decided upon has not come true. Forget the newest first: the head goes back with it.
 				x.forget(next)
-				next = x.decide(append(x.land(flight), next.requests...))
-			} else {
-				x.land(flight)
+				x.putBack(append(x.land(flight), next.requests...))
+				flight = nil
+				continue
 			}
+			x.land(flight)
 		}
 		flight = x.launch(next)
 	}
@@ -253,7 +259,11 @@ func (x *Executor) takeTurns(flight *batch, requests []*request) *batch {
 	if flight.err == nil {
 		time.Sleep(rand.N(min(3*flight.took, yieldMax) + 1))
 	}
-	return x.launch(x.decide(append(again, requests...)))
+	if len(again) > 0 {
+		x.putBack(append(again, requests...))
+		return nil
+	}
+	return x.launch(x.decide(requests))
 }
 
 // idle waits for work or for the batch in flight, and returns the batch that is in flight afterwards.
@@ -267,10 +277,18 @@ func (x *Executor) idle(flight *batch) *batch {
 		return flight
 	case <-flight.done:
 	}
-	if again := x.land(flight); again != nil {
-		return x.launch(x.decide(again))
-	}
+	x.putBack(x.land(flight))
 	return nil
+}
+
+// putBack queues requests that have to be decided again, in front of all others: together they may be more than one batch.
+func (x *Executor) putBack(requests []*request) {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	x.queue = slices.Insert(x.queue, 0, requests...)
+	for _, r := range requests {
+		x.queued += len(r.commands)
+	}
 }
 
 // land takes note of a batch whose commit has ended. It returns the requests that must be decided again.

@@ -10,22 +10,29 @@ import (
 
 // explain says what a failure of PostgreSQL means to the one who must mend it. The server's own text is kept.
 func explain(err error) error {
+	var e *pgconn.PgError
+	if errors.As(err, &e) {
+		return explainCode(e.Code, err)
+	}
 	var connect *pgconn.ConnectError
 	if errors.As(err, &connect) {
 		return fmt.Errorf("PostgreSQL cannot be reached: %w", err)
 	}
-	var e *pgconn.PgError
-	if !errors.As(err, &e) {
-		return err
-	}
+	return err
+}
+
+// explainCode does it for an answer of the server.
+func explainCode(code string, err error) error {
 	switch {
-	case e.Code == "53100":
+	case code == "53100":
 		return fmt.Errorf("PostgreSQL's disk is full: %w", err)
-	case e.Code == "53300":
+	case code == "53300":
 		return fmt.Errorf("PostgreSQL has no connection to spare: %w", err)
-	case e.Code == "25006":
+	case code == "25006":
 		return fmt.Errorf("PostgreSQL is read-only, a standby perhaps: %w", err)
-	case strings.HasPrefix(e.Code, "57P"):
+	case strings.HasPrefix(code, "28"):
+		return fmt.Errorf("PostgreSQL refuses the user or the password: %w", err)
+	case strings.HasPrefix(code, "57P"):
 		return fmt.Errorf("PostgreSQL is going down or coming up: %w", err)
 	}
 	return err

@@ -22,7 +22,7 @@ const Partitions = 4
 // program has made it.
 func Migrate(ctx context.Context, dsn string, partitions int) error {
 	if err := migrate(ctx, dsn, partitions); err != nil {
-		return fmt.Errorf("migrate the log in PostgreSQL: %w", err)
+		return fmt.Errorf("migrate the log in PostgreSQL: %w", explain(err))
 	}
 	return nil
 }
@@ -43,7 +43,7 @@ func migrate(ctx context.Context, dsn string, partitions int) (err error) {
 	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(prepare))
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := migrations.Up(ctx, db, migrations.Postgres, migrations.Log); err != nil {
-		return explain(err)
+		return err
 	}
 	conn, err := pgx.ConnectConfig(ctx, config)
 	if err != nil {

@@ -44,7 +44,7 @@ var _ eventstore.Store = (*Store)(nil)
 func Open(ctx context.Context, dsn string) (*Store, error) {
 	s, err := open(ctx, dsn)
 	if err != nil {
-		return nil, fmt.Errorf("open the log in PostgreSQL: %w", err)
+		return nil, fmt.Errorf("open the log in PostgreSQL: %w", explain(err))
 	}
 	return s, nil
 }

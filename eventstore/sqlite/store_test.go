@@ -17,8 +17,10 @@ import (
 
 func backend() storetest.Backend {
 	return storetest.Backend{
-		New:     newLog,
-		Open:    func(ctx context.Context, location string) (eventstore.Store, error) { return sqlite.Open(ctx, location) },
+		New: newLog,
+		Open: func(ctx context.Context, location string) (eventstore.Store, error) {
+			return sqlite.Open(ctx, location)
+		},
 		Durable: true,
 		Execute: execute,
 	}

@@ -99,10 +99,10 @@ func (c *Client) Send(ctx context.Context, t gateway.Transfer) (gateway.Answer, 
 	if a.State == gateway.NotFound {
 		return gateway.Answer{}, errors.New("sandbox bank: answered a transfer with not found")
 	}
-	if a.amount != t.Amount.Fixed() {
+	if a.Amount != t.Amount.Fixed() {
 		return gateway.Answer{}, errors.New("sandbox bank: answered with another amount")
 	}
-	return a.Answer, nil
+	return a, nil
 }
 
 // Inquire meets gateway.Payouts.
@@ -125,7 +125,7 @@ func (c *Client) Inquire(ctx context.Context, reference string) (gateway.Answer,
 	if (status == http.StatusNotFound) != (a.State == gateway.NotFound) {
 		return gateway.Answer{}, fmt.Errorf("sandbox bank: status %d with state %q", status, a.State)
 	}
-	return a.Answer, nil
+	return a, nil
 }
 
 // Payments meets gateway.Payins.
@@ -174,29 +174,23 @@ func (c *Client) do(req *http.Request) (status int, raw gateway.Raw, err error) 
 	return res.StatusCode, gateway.Raw{Body: body, MediaType: media}, nil
 }
 
-// stated is an Answer with the amount that it is about.
-type stated struct {
-	gateway.Answer
-	amount string
-}
-
 // readTransfer reads what the bank says of a transfer, and makes sure that it is about this one.
-func readTransfer(raw gateway.Raw, reference string) (stated, error) {
+func readTransfer(raw gateway.Raw, reference string) (gateway.Answer, error) {
 	var said transferAnswer
 	if err := json.Unmarshal(raw.Body, &said); err != nil {
-		return stated{}, errors.New("sandbox bank: an answer that is not a transfer")
+		return gateway.Answer{}, errors.New("sandbox bank: an answer that is not a transfer")
 	}
 	if said.Reference != reference {
-		return stated{}, errors.New("sandbox bank: an answer about another transfer")
+		return gateway.Answer{}, errors.New("sandbox bank: an answer about another transfer")
 	}
 	state, ok := stateOf(said.Status)
 	if !ok {
-		return stated{}, errors.New("sandbox bank: an answer of unknown status")
+		return gateway.Answer{}, errors.New("sandbox bank: an answer of unknown status")
 	}
-	return stated{Answer: gateway.Answer{
-		State: state, UTR: said.UTR, BankReference: said.BankReference, ReturnReference: said.ReturnReference, Reason: said.Reason,
+	return gateway.Answer{
+		State: state, Amount: said.Amount, UTR: said.UTR, BankReference: said.BankReference, ReturnReference: said.ReturnReference, Reason: said.Reason,
 		At: said.At, Raw: raw,
-	}, amount: said.Amount}, nil
+	}, nil
 }
 
 func stateOf(status string) (gateway.State, bool) {
@@ -242,7 +236,7 @@ func (c *Client) ParseCallback(header http.Header, body []byte, now time.Time) (
 		if err != nil {
 			return nil, fmt.Errorf("%w: %w", gateway.ErrMalformed, err)
 		}
-		m.Transfer = &a.Answer
+		m.Transfer = &a
 	case kindPayment:
 		p, err := readPayment(paymentAnswer{
 			PaymentID: said.PaymentID, Reference: said.Reference, Amount: said.Amount, Status: said.Status, UTR: said.UTR, Reason: said.Reason, At: said.At,

@@ -1,0 +1,131 @@
+package executor_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"sync"
+	"sync/atomic"
+	"testing"
+
+	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/executor"
+	"github.com/khata-ledger/khata/eventstore/memory"
+)
+
+// switched is a log whose server is replaced by another one, as a failover or a restore does.
+type switched struct{ at atomic.Pointer[memory.Store] }
+
+func (s *switched) Head(ctx context.Context, p int) (eventstore.Head, error) {
+	return s.at.Load().Head(ctx, p)
+}
+
+func (s *switched) Append(ctx context.Context, h eventstore.Head, r []eventstore.Record) error {
+	return s.at.Load().Append(ctx, h, r)
+}
+
+func (s *switched) Committed(ctx context.Context, r []eventstore.Record) (bool, error) {
+	return s.at.Load().Committed(ctx, r)
+}
+
+func (s *switched) Read(ctx context.Context, p int, after int64, limit int) ([]eventstore.Record, error) {
+	return s.at.Load().Read(ctx, p, after, limit)
+}
+
+func (s *switched) ReadStream(ctx context.Context, p int, stream string, after int64, limit int) ([]eventstore.Record, error) {
+	return s.at.Load().ReadStream(ctx, p, stream, after, limit)
+}
+
+func (s *switched) ReadSubjects(ctx context.Context, p int, subjects []string) ([]eventstore.Record, error) {
+	return s.at.Load().ReadSubjects(ctx, p, subjects)
+}
+
+func (s *switched) Lookup(ctx context.Context, p int, keys []string) (map[string]int64, error) {
+	return s.at.Load().Lookup(ctx, p, keys)
+}
+
+// copyOf is a store with the first n records of another one.
+func copyOf(t *testing.T, from *memory.Store, n int) *memory.Store {
+	t.Helper()
+	info, err := from.Info(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	to := memory.New(1)
+	if err := to.Adopt(t.Context(), info); err != nil {
+		t.Fatal(err)
+	}
+	records, err := from.Read(t.Context(), 0, 0, n)
+	if err != nil {
+		t.Fatal(err)
+	}
+	head, err := to.Head(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	eventstore.Chain(head, records)
+	if err := to.Append(t.Context(), head, records); err != nil {
+		t.Fatal(err)
+	}
+	return to
+}
+
+// TestAnotherHistory: a standby that had not received the newest records takes over, and another process appends to it before
+// this one does. What was in memory of the lost records must not be decided on, however long the new history is.
+func TestAnotherHistory(t *testing.T) {
+	for _, others := range []int{0, 2, 3, 9} { // records of the new history; three were lost
+		t.Run(fmt.Sprintf("%d records instead", others), func(t *testing.T) {
+			first := memory.New(1)
+			log := &switched{}
+			log.at.Store(first)
+			x := start(t, log, executor.Options{})
+			mustSubmit(t, x, command(move{account: "a", amount: 10}))
+			for range 3 { // lost
+				mustSubmit(t, x, command(move{account: "a", amount: 100}))
+			}
+			second := copyOf(t, first, 1)
+			log.at.Store(second)
+			y := start(t, log, executor.Options{})
+			for range others {
+				mustSubmit(t, y, command(move{account: "b", amount: 1}))
+			}
+			if _, err := x.Submit(t.Context(), command(move{account: "a", amount: -50})); !errors.Is(err, errPoor) {
+				t.Errorf("50 of 10 were spent: %v", err)
+			}
+			mustSubmit(t, x, command(move{account: "a", amount: -10}))
+			if balance, _ := balanceOf(t, second, "a"); balance != 0 {
+				t.Errorf("balance %d", balance)
+			}
+		})
+	}
+}
+
+// TestConflictsDoNotSwellTheBatch: commands that are decided again do not make a batch larger than one may be.
+func TestConflictsDoNotSwellTheBatch(t *testing.T) {
+	const most = 4
+	log := newLog(t)
+	var appends, largest atomic.Int64
+	log.onAppend = func(records []eventstore.Record) (error, error) {
+		largest.Store(max(largest.Load(), int64(len(records))))
+		if appends.Add(1)%8 != 0 {
+			return eventstore.ErrConflict, nil
+		}
+		return nil, nil
+	}
+	x := start(t, log, executor.Options{BatchMax: most, Retries: 1000})
+	var callers sync.WaitGroup
+	for range 64 {
+		callers.Go(func() {
+			if _, err := x.Submit(t.Context(), command(move{account: "a", amount: 1})); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	callers.Wait()
+	if largest.Load() > most {
+		t.Errorf("a batch of %d commands, the most is %d", largest.Load(), most)
+	}
+	if balance, _ := balanceOf(t, log, "a"); balance != 64 {
+		t.Errorf("balance %d", balance)
+	}
+}
