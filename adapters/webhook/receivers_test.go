@@ -144,6 +144,11 @@ func newScene(t *testing.T, db *sql.DB) *scene {
 		merchants: map[string]merchant.Merchant{}, secrets: map[string][]byte{},
 	}
 	s.box = webhook.NewOutbox(s, s, s.store, s.clock.Now)
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Log(s.logs.String())
+		}
+	})
 	return s
 }
 

@@ -27,11 +27,15 @@ import (
 
 // The end-to-end tests drive the built binary: real processes, real HTTP, a real store.
 
+// binaryFolder is where builtBinary builds; written once, by it.
+var binaryFolder string
+
 var builtBinary = sync.OnceValues(func() (string, error) {
 	dir, err := os.MkdirTemp("", "ledger-binary-")
 	if err != nil {
 		return "", err
 	}
+	binaryFolder = dir
 	path := filepath.Join(dir, "ledger")
 	out, err := exec.Command("go", "build", "-o", path, ".").CombinedOutput()
 	if err != nil {

@@ -4,6 +4,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,7 +23,21 @@ import (
 var update = flag.Bool("update", false, "write the scripts' goldens anew")
 
 func TestMain(m *testing.M) {
-	testscript.Main(m, map[string]func(){"seed": seedMain})
+	testscript.Main(cleaning{m}, map[string]func(){"seed": seedMain})
+}
+
+// cleaning removes the built binary when the tests have run.
+type cleaning struct{ m *testing.M }
+
+func (c cleaning) Run() int {
+	code := c.m.Run()
+	if binaryFolder != "" {
+		if err := os.RemoveAll(binaryFolder); err != nil && code == 0 {
+			fmt.Fprintln(os.Stderr, err)
+			return 1
+		}
+	}
+	return code
 }
 
 // TestScripts runs the scripts of testdata/script, which use the built binary as people do, on SQLite and on PostgreSQL.

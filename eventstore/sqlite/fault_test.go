@@ -228,7 +228,7 @@ func TestFullDisk(t *testing.T) {
 	defer signal.Reset(syscall.SIGXFSZ)
 	written, unknown, failed := 10, 0, 0
 	for room := int64(0); ; room += 64 << 10 {
-		head, records := behind(t, store, 300, 2000)
+		head, records := behind(t, store, 150, 2000)
 		size := walSize(t, path)
 		err := within(t, size+room, func() error { return store.Append(t.Context(), head, records) })
 		if errors.Is(err, eventstore.ErrUnknown) {

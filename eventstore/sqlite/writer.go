@@ -156,7 +156,7 @@ func (w *writer) insert(ctx context.Context, t table, n int, size func(i int) in
 			args = row(args, i)
 		}
 		w.args = args
-		statement, err := w.statement(ctx, t, rows)
+		statement, err := w.statement(ctx, t, rows) //nolint:sqlclosecheck // kept, and closed with the connection
 		if err != nil {
 			return fmt.Errorf("prepare for %s: %w", t.name, err)
 		}
@@ -177,15 +177,16 @@ func fits(from, rows int, size func(i int) int) bool {
 	return total <= maxStatementBytes
 }
 
-// statement is the prepared INSERT of so many rows into t.
+// statement is the prepared INSERT of so many rows into t. OR ROLLBACK, because every failure ends the transaction anyway: to
+// be able to undo one statement of many rows alone, SQLite would keep a journal of it.
 func (w *writer) statement(ctx context.Context, t table, rows int) (*sql.Stmt, error) {
 	kept := statementOf{t.name, rows}
 	if statement, ok := w.statements[kept]; ok {
 		return statement, nil
 	}
 	values := "(?" + strings.Repeat(", ?", strings.Count(t.columns, ",")) + ")"
-	statement, err := w.conn.PrepareContext(ctx,
-		"INSERT OR ROLLBACK INTO "+t.name+" ("+t.columns+") VALUES "+values+strings.Repeat(", "+values, rows-1))
+	query := "INSERT OR ROLLBACK INTO " + t.name + " (" + t.columns + ") VALUES " + values + strings.Repeat(", "+values, rows-1) //nolint:gosec // constants only
+	statement, err := w.conn.PrepareContext(ctx, query)
 	if err != nil {
 		return nil, err
 	}

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/google/uuid"
 
@@ -15,7 +16,7 @@ import (
 // Sizes of the tests with many writers.
 const (
 	writers         = 6
-	appendsPerWrite = 20
+	appendsPerWrite = 15
 )
 
 // appendRetrying appends at whatever head there is, until no one is faster.
@@ -132,6 +133,9 @@ func tail(ctx context.Context, store eventstore.Store, page int) error {
 		}
 		if at, err = eventstore.Follow(at, records); err != nil {
 			return err
+		}
+		if len(records) == 0 {
+			time.Sleep(time.Millisecond) // leaves the processor to the writers
 		}
 	}
 	return nil

@@ -99,7 +99,7 @@ func reopened(t *testing.T, backend Backend) {
 // What the child that is killed appends at a time, and how often it is killed.
 const (
 	killedBatch = 20
-	kills       = 3
+	kills       = 2
 )
 
 // killed: a process that is killed while it appends has written every batch that it was told of, and none of them half.

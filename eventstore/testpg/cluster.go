@@ -293,8 +293,8 @@ func freePort() (int, error) {
 // findPrograms returns the folder with initdb and postgres.
 func findPrograms() (string, error) {
 	if initdb, err := exec.LookPath("initdb"); err == nil {
-		if real, err := filepath.EvalSymlinks(initdb); err == nil && hasPrograms(filepath.Dir(real)) {
-			return filepath.Dir(real), nil
+		if file, err := filepath.EvalSymlinks(initdb); err == nil && hasPrograms(filepath.Dir(file)) {
+			return filepath.Dir(file), nil
 		}
 	}
 	folders, err := filepath.Glob("/usr/lib/postgresql/*/bin")
