@@ -11,7 +11,6 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
-	"net/url"
 	"strings"
 	"syscall"
 	"time"
@@ -39,6 +38,7 @@ func newClient(allow []netip.Prefix, resolver Resolver, roots *x509.CertPool, ti
 		DialContext:            c.dial,
 		TLSClientConfig:        &tls.Config{RootCAs: roots, MinVersion: tls.VersionTLS12},
 		ForceAttemptHTTP2:      true,
+		TLSHandshakeTimeout:    timeout, // the handshake outlives the call that it was begun for
 		MaxIdleConns:           100,
 		MaxIdleConnsPerHost:    2,
 		IdleConnTimeout:        30 * time.Second,
@@ -49,15 +49,23 @@ func newClient(allow []netip.Prefix, resolver Resolver, roots *x509.CertPool, ti
 
 func (c *client) close() { c.transport.CloseIdleConnections() }
 
-// dial connects to an address of the host that was checked: nothing is resolved after the check.
+// dialError is why there was no connection. It comes from this system: nothing of it is the other side's.
+type dialError struct{ error }
+
+func (e *dialError) Unwrap() error { return e.error }
+
+// dial connects to an address of the host that was checked: nothing is resolved after the check. The transport does not end
+// it with the call that it is for, so it has a timeout of its own.
 func (c *client) dial(ctx context.Context, network, address string) (net.Conn, error) {
+	ctx, cancel := context.WithTimeout(ctx, c.timeout)
+	defer cancel()
 	host, port, err := net.SplitHostPort(address)
 	if err != nil {
-		return nil, err
+		return nil, &dialError{err}
 	}
 	addrs, err := c.guard.resolve(ctx, c.resolver, host)
 	if err != nil {
-		return nil, err
+		return nil, &dialError{err}
 	}
 	dialer := net.Dialer{ControlContext: c.control}
 	var failed error
@@ -71,7 +79,7 @@ func (c *client) dial(ctx context.Context, network, address string) (net.Conn, e
 		}
 		failed = err
 	}
-	return nil, failed
+	return nil, &dialError{failed}
 }
 
 func (c *client) share(ctx context.Context, parts int) time.Duration {
@@ -125,16 +133,24 @@ func (c *client) post(ctx context.Context, target string, header http.Header, bo
 	return o
 }
 
-// describe is why a call failed, without the URL.
+// describe is why a call failed, without the URL, and without what the other side has said: that may be anything, and it is
+// logged.
 func (c *client) describe(err error) string {
-	var wrapped *url.Error
-	if errors.As(err, &wrapped) {
-		err = wrapped.Err
-	}
 	var timeout interface{ Timeout() bool }
 	if errors.Is(err, context.DeadlineExceeded) || errors.As(err, &timeout) && timeout.Timeout() {
 		return fmt.Sprintf("no answer within %s", c.timeout)
 	}
+	if !ours(err) {
+		return "the connection broke, or the answer is not HTTP"
+	}
 	text := strings.ReplaceAll(strings.ToValidUTF8(err.Error(), "?"), "\x00", "?")
 	return strings.ToValidUTF8(text[:min(len(text), maxProblem)], "")
+}
+
+// ours tells the errors whose text is this system's own.
+func ours(err error) bool {
+	var dial *dialError
+	var system *net.OpError
+	var certificate *tls.CertificateVerificationError
+	return errors.As(err, &dial) || errors.As(err, &system) || errors.As(err, &certificate) || errors.Is(err, http.ErrSchemeMismatch)
 }

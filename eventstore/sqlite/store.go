@@ -106,15 +106,16 @@ func checkFile(ctx context.Context, dsn string) (err error) {
 	return explain(migrations.Check(ctx, db, migrations.SQLite, migrations.Log))
 }
 
-// identify looks whose file it is.
+// identify looks whose file it is. The tables are counted first: a process that makes the log at this moment writes its mark
+// together with them.
 func identify(ctx context.Context, db *sql.DB) (ours, empty bool, err error) {
 	var id, tables int64
-	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
-		return false, false, explain(err)
-	}
 	// A first migration that was cut short has left goose's table and nothing else.
 	const others = "SELECT count(*) FROM sqlite_master WHERE type = 'table' AND name NOT IN ('goose_log', 'sqlite_sequence')"
 	if err := db.QueryRowContext(ctx, others).Scan(&tables); err != nil {
+		return false, false, explain(err)
+	}
+	if err := db.QueryRowContext(ctx, "PRAGMA application_id").Scan(&id); err != nil {
 		return false, false, explain(err)
 	}
 	return id == applicationID, tables == 0, nil
