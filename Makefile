@@ -54,7 +54,9 @@ postgres:
 	@if [ -n "$$LEDGER_TEST_POSTGRES" ] || command -v initdb >/dev/null || ls /usr/lib/postgresql/*/bin/initdb >/dev/null 2>&1; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
 	  echo 'The tests need PostgreSQL: install the Debian package postgresql, or set LEDGER_TEST_POSTGRES to the URL of a server.' >&2; exit 1; fi; \
-	echo 'Installing the Debian package postgresql for the tests'; \
+	echo 'Installing the Debian package postgresql for the tests (no cluster of its own is made)'; \
+	mkdir -p /etc/postgresql-common; \
+	[ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
 
 # The callback tests run the sample verifiers of the API document: they are written for Node.

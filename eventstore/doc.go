@@ -19,6 +19,7 @@
 //
 // # What it does not do
 //
-// It knows records, not money. It does not check that a dedupe key is new: the executor asks Lookup, and the
-// compare-and-swap proves that nothing came between. It does not retry.
+// It knows records, not money. It does not answer that a dedupe key is taken: the executor asks Lookup, and the
+// compare-and-swap proves that nothing came between. As a last line of defence the stores of today refuse an append with a
+// taken key (ErrInvalid), which is a fault of the caller. It does not retry.
 package eventstore

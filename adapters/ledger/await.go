@@ -12,6 +12,10 @@ import (
 // elsewhere is how often a payment that somebody waits for is read again, in case another process changed it.
 const elsewhere = 250 * time.Millisecond
 
+// readWithin bounds one reading of a payment that somebody waits for: it outlasts the wait, so that there is an answer, but not
+// a store that has stopped answering.
+const readWithin = 10 * time.Second
+
 // Await returns the payment as soon as until holds for it, or as it is when ctx ends (with ctx's error).
 func (l *Ledger) Await(ctx context.Context, merchantID, id string, until func(wallet.Payment) bool) (wallet.Payment, error) {
 	changed, stop := l.watches.add(id)
@@ -19,7 +23,7 @@ func (l *Ledger) Await(ctx context.Context, merchantID, id string, until func(wa
 	tick := time.NewTicker(elsewhere)
 	defer tick.Stop()
 	for {
-		p, err := l.Payment(context.WithoutCancel(ctx), merchantID, id)
+		p, err := l.present(ctx, merchantID, id)
 		if err != nil || until(p) {
 			return p, err
 		}
@@ -30,6 +34,13 @@ func (l *Ledger) Await(ctx context.Context, merchantID, id string, until func(wa
 			return p, ctx.Err()
 		}
 	}
+}
+
+// present reads the payment, also when ctx has ended.
+func (l *Ledger) present(ctx context.Context, merchantID, id string) (wallet.Payment, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), readWithin)
+	defer cancel()
+	return l.Payment(ctx, merchantID, id)
 }
 
 // committed is called by the executors, with what has become durable.

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"time"
@@ -66,12 +67,11 @@ func Open(ctx context.Context, log Log, sealer Sealer, t *tail.Tail, opts Option
 
 // Close refuses new commands and finishes the queued ones.
 func (l *Ledger) Close(ctx context.Context) error {
-	for _, x := range l.partitions {
-		if err := x.Close(ctx); err != nil {
-			return err
-		}
+	var errs []error
+	for _, x := range l.partitions { // each, also when one does not end in time
+		errs = append(errs, x.Close(ctx))
 	}
-	return nil
+	return errors.Join(errs...)
 }
 
 // Queued is the number of commands waiting in a partition.

@@ -75,10 +75,12 @@ type (
 func (model) Needs(body any, needs []executor.Need) []executor.Need {
 	switch c := body.(type) {
 	case wallet.Command:
-		of := c.Target()
+		// A command that claims a key may be submitted again: the key refuses it. Without one, only the log can tell whether
+		// its payment is there already.
+		of, fresh := c.Target(), c.Creates() && len(c.Keys()) > 0
 		return append(needs,
 			executor.Need{Kind: executor.Stream, Name: wallet.Stream(of.Merchant, of.Currency)},
-			executor.Need{Kind: executor.Subject, Name: of.Payment, Fresh: c.Creates()})
+			executor.Need{Kind: executor.Subject, Name: of.Payment, Fresh: fresh})
 	case operatorCommand:
 		return append(needs, executor.Need{Kind: executor.Stream, Name: operatorStream(c.Target().Merchant)})
 	case merchantCommand:

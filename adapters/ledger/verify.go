@@ -3,7 +3,9 @@ package ledger
 import (
 	"context"
 	"fmt"
+	"strings"
 
+	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
@@ -16,6 +18,13 @@ type Auditable interface {
 	Read(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Record, error)
 	Evidence(ctx context.Context, p eventstore.Position) ([]eventstore.Evidence, error)
 	Lookup(ctx context.Context, partition int, keys []string) (map[string]int64, error)
+}
+
+// Accountable is an Auditable that finds what Verify cannot reach from the records.
+type Accountable interface {
+	// Stray returns the position of the first dedupe key, and of the first message, that no record accounts for; Seq is 0 for
+	// none.
+	Stray(ctx context.Context, partition int) (key, message eventstore.Position, err error)
 }
 
 // Check is the result of one check over the whole log. Position and Problem name the first record that is wrong.
@@ -31,24 +40,26 @@ type Check struct {
 const (
 	checkChain     = "chain"      // content gives the hash, the hash stands on the one before, positions are gapless
 	checkHeads     = "heads"      // the head is the last record
-	checkStreams   = "streams"    // versions of each stream are gapless
-	checkEvidence  = "evidence"   // raw messages give the digests that the hash covers
-	checkKeys      = "keys"       // every dedupe key is found at the record that claims it
-	checkEvents    = "events"     // every record decodes
-	checkPostings  = "postings"   // each event's debits equal its credits
+	checkStreams   = "streams"    // versions of each stream are gapless, and it is in its owner's partition
+	checkEvidence  = "evidence"   // raw messages give the digests that the hash covers, and there are no others
+	checkKeys      = "keys"       // every dedupe key is found at the record that claims it, and there are no others
+	checkEvents    = "events"     // every record decodes, and is about the wallet and payment that it stands under
+	checkPostings  = "postings"   // each event's debits equal its credits, and what leaves suspense or a hold had come in
 	checkBalances  = "balances"   // available and locked are never negative, and equal the sum of the postings
 	checkOpenHolds = "open_holds" // locked is the sum of what open payouts and holds have locked
 )
 
 // verifier holds what Verify has folded so far.
 type verifier struct {
-	log      Auditable
-	checks   []*Check
-	versions map[string]int64
-	wallets  map[string]*wallet.Wallet
-	accounts map[string]money.Amount // postings summed, of merchants' accounts
-	held     map[string]money.Amount // locked by payment; what is zero again is dropped
-	holds    map[string]money.Amount // held, summed by merchant and currency
+	log       Auditable
+	count     int // of partitions
+	checks    []*Check
+	versions  map[string]int64
+	wallets   map[string]*wallet.Wallet
+	accounts  map[string]money.Amount // postings summed
+	held      map[string]money.Amount // locked by payment; what is zero again is dropped
+	holds     map[string]money.Amount // held, summed by merchant and currency
+	suspended map[string]money.Amount // in suspense, by payment; what is zero again is dropped
 }
 
 // Verify reads the whole log and checks it. The error is a fault of reading, not a finding.
@@ -58,8 +69,9 @@ func Verify(ctx context.Context, log Auditable, progress func(done, total int64)
 		return nil, err
 	}
 	v := &verifier{
-		log: log, versions: map[string]int64{}, wallets: map[string]*wallet.Wallet{},
+		log: log, count: info.Partitions, versions: map[string]int64{}, wallets: map[string]*wallet.Wallet{},
 		accounts: map[string]money.Amount{}, held: map[string]money.Amount{}, holds: map[string]money.Amount{},
+		suspended: map[string]money.Amount{},
 	}
 	for _, name := range []string{checkChain, checkHeads, checkStreams, checkEvidence, checkKeys, checkEvents, checkPostings, checkBalances, checkOpenHolds} {
 		v.checks = append(v.checks, &Check{Name: name, OK: true})
@@ -116,7 +128,29 @@ func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, prog
 	}
 	tip, wrong, err := v.tip(ctx, last, head)
 	v.note(checkHeads, tip, wrong, 1)
-	return err
+	if err != nil {
+		return err
+	}
+	return v.stray(ctx, head.Partition)
+}
+
+// stray looks for keys and messages without a record. Such a key would have a payment refused that was never made.
+func (v *verifier) stray(ctx context.Context, partition int) error {
+	log, able := v.log.(Accountable)
+	if !able {
+		return nil
+	}
+	key, message, err := log.Stray(ctx, partition)
+	if err != nil {
+		return err
+	}
+	if key.Seq != 0 {
+		v.note(checkKeys, key, fmt.Errorf("a dedupe key is said to be claimed by record %s, which does not claim it", key), 0)
+	}
+	if message.Seq != 0 {
+		v.note(checkEvidence, message, fmt.Errorf("a message is kept with record %s, which does not have it", message), 0)
+	}
+	return nil
 }
 
 // tip holds a head against the last record in front of it, and against what lies behind it: an append moves both. wrong says
@@ -164,6 +198,8 @@ func (v *verifier) page(ctx context.Context, records []eventstore.Record) error 
 		var err error
 		if want := v.versions[r.Stream] + 1; r.Version != want {
 			err = fmt.Errorf("stream %s is at version %d where %d is due", r.Stream, r.Version, want)
+		} else if owner := ownerOf(r.Stream); eventstore.PartitionOf(owner, v.count) != r.Partition {
+			err = fmt.Errorf("stream %s is in partition %d, where nobody looks for %s", r.Stream, r.Partition, owner)
 		}
 		v.versions[r.Stream] = r.Version
 		v.note(checkStreams, r.Position(), err, 1)
@@ -175,6 +211,13 @@ func (v *verifier) page(ctx context.Context, records []eventstore.Record) error 
 		v.fact(r)
 	}
 	return nil
+}
+
+// ownerOf is whom a stream belongs to: "wallet:mer_x:INR", "merchant:mer_x", "operator:opr_x".
+func ownerOf(stream string) string {
+	_, rest, _ := strings.Cut(stream, ":")
+	owner, _, _ := strings.Cut(rest, ":")
+	return owner
 }
 
 func (v *verifier) keys(ctx context.Context, records []eventstore.Record) error {
@@ -222,8 +265,11 @@ func (v *verifier) evidence(ctx context.Context, r *eventstore.Record) error {
 // fact decodes a record and, when it is a wallet's, checks what it does to the books.
 func (v *verifier) fact(r *eventstore.Record) {
 	fact, err := DecodeFact(r)
-	v.note(checkEvents, r.Position(), err, 1)
 	ev, ok := fact.(wallet.Event)
+	if err == nil {
+		err = misplaced(r, fact)
+	}
+	v.note(checkEvents, r.Position(), err, 1)
 	if err != nil || !ok {
 		return
 	}
@@ -247,6 +293,23 @@ func (v *verifier) fact(r *eventstore.Record) {
 	v.note(checkOpenHolds, r.Position(), err, 1)
 }
 
+// misplaced tells whether a record stands under another stream or subject than its event is about.
+func misplaced(r *eventstore.Record, fact any) error {
+	var stream, subject string
+	switch e := fact.(type) {
+	case wallet.Event:
+		of := e.Header()
+		stream, subject = wallet.Stream(of.Merchant, of.Currency), of.Payment
+	case merchant.Event:
+		kind, _, _ := strings.Cut(r.Type, ".")
+		stream, subject = kind+":"+e.Subject(), e.Subject()
+	}
+	if r.Stream != stream || r.Subject != subject {
+		return fmt.Errorf("an event about %s of %s stands under %s of %s", subject, stream, r.Subject, r.Stream)
+	}
+	return nil
+}
+
 // post sums the event's postings into the accounts; the error says that they do not balance.
 func (v *verifier) post(r *eventstore.Record, ev wallet.Event) error {
 	of := ev.Header()
@@ -256,14 +319,15 @@ func (v *verifier) post(r *eventstore.Record, ev wallet.Event) error {
 		change := p.Credit.Sub(p.Debit)
 		sum = sum.Add(change)
 		add(v.accounts, p.Account+"/"+string(of.Currency), change)
-		if p.Account == "merchant:"+of.Merchant+":locked" {
-			add(v.held, r.Subject, change)
+		switch p.Account {
+		case wallet.AccountLocked(of.Merchant):
 			add(v.holds, r.Stream, change)
-			if v.held[r.Subject].Sign() < 0 {
+			if taken(v.held, r.Subject, change) {
 				return fmt.Errorf("%s gives back more than it had locked", r.Subject)
 			}
-			if v.held[r.Subject].IsZero() {
-				delete(v.held, r.Subject)
+		case wallet.AccountSuspense:
+			if taken(v.suspended, r.Subject, change) {
+				return fmt.Errorf("%s takes more out of suspense than it had there", r.Subject)
 			}
 		}
 	}
@@ -271,6 +335,16 @@ func (v *verifier) post(r *eventstore.Record, ev wallet.Event) error {
 		return fmt.Errorf("credits exceed debits by %s", sum)
 	}
 	return nil
+}
+
+// taken adds a change, and tells whether less than nothing is left. What is nothing is dropped: payments are many.
+func taken(m map[string]money.Amount, key string, change money.Amount) bool {
+	add(m, key, change)
+	left := m[key].Sign()
+	if left == 0 {
+		delete(m, key)
+	}
+	return left < 0
 }
 
 func add(m map[string]money.Amount, key string, change money.Amount) {

@@ -20,8 +20,11 @@ func signedBytes(d merchant.Dialect, body []byte) ([]byte, error) {
 		return reencode(body, phpText)
 	case merchant.Node:
 		return reencode(body, nodeText)
+	case merchant.Stable, merchant.Raw:
+		return body, nil
+	default:
+		return nil, fmt.Errorf("dialect %q is not known", d)
 	}
-	return body, nil
 }
 
 // reencode is json_encode(json_decode(body)) or JSON.stringify(JSON.parse(body)) for a flat object of strings, numbers and

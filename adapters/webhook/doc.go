@@ -22,6 +22,9 @@
 //     earlier one is delivered or failed.
 //   - A merchant has at most Options.PerMerchant attempts under way, and those who have that many are passed over, so
 //     that a slow one never holds up the rest.
+//   - An attempt goes to the URL that the merchant has at that time: a new one is for pending callbacks too. Without one the attempt counts
+//     as failed; and what ends while the merchant has none is never told, not even when a URL is set later.
+//   - An attempt that a kill cuts short counts, and keeps its lease: the next one is made when that has run out.
 //   - Several processes may share the deliveries: an attempt holds a lease. Their clocks must agree to within a few seconds.
 //
 // # Signature
@@ -43,5 +46,5 @@
 // ranges, and a checked address is what is dialled, so that a name cannot change in between. Options.Allow names ranges
 // that may be called nevertheless. Redirects are not followed, proxies of the environment not used.
 //
-// Neither URLs nor bodies nor answers are logged.
+// Neither URLs nor bodies nor answers are logged, nor what an answer makes of an error: only errors of this system are told in its words.
 package webhook

@@ -18,7 +18,8 @@ import (
 	"testing"
 	"time"
 
-	"github.com/khata-ledger/khata/adapters/webhook")
+	"github.com/khata-ledger/khata/adapters/webhook"
+)
 
 // names is a resolver whose answers to a host follow one another; the last one stays.
 type names struct {

@@ -172,7 +172,7 @@ func portAcceptsOurs(t *testing.T, platform merchant.Dialect) {
 			if err != nil {
 				r.Fatal(err)
 			}
-			equal(r, "signature", h["X-KlyroPay-Signature"][0], fmt.Sprintf("%x", vault.Sign(key, seen)))
+			equal(r, "signature", sent(h, "X-KlyroPay-Signature"), fmt.Sprintf("%x", vault.Sign(key, seen)))
 		}
 	})
 }
