@@ -62,7 +62,7 @@ func (o Options) withDefaults() Options {
 
 // Times around an attempt.
 const (
-	leaseMargin = 20 * time.Second      // beyond the timeout: how long a killed process blocks what it was sending
+	leaseMargin = 5 * time.Second       // beyond the timeout: how long a killed process blocks what it was sending
 	unready     = 2 * time.Second       // until the next look at a delivery whose keys or merchant could not be read
 	minAway     = 50 * time.Millisecond // between two tries of a store that is away
 	maxAway     = 5 * time.Second       // the same, at most

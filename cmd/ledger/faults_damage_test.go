@@ -213,6 +213,18 @@ func TestDamagedRecord(t *testing.T) {
 			d.change(d.keyed, "DELETE FROM keys WHERE partition = {p} AND seq = {n}")
 			return d.keyed
 		}},
+		{"evidence added", "evidence", func(d *damaged) int64 {
+			d.change(d.evidence, "INSERT INTO evidence (partition, seq, n, media_type, body) SELECT partition, seq, 9, media_type, body FROM evidence WHERE partition = {p} AND seq = {n} AND n = 0")
+			return d.evidence
+		}},
+		{"evidence added where there was none", "evidence", func(d *damaged) int64 {
+			d.change(d.head+1, "INSERT INTO evidence (partition, seq, n, media_type, body) SELECT partition, {n}, n, media_type, body FROM evidence WHERE partition = {p} AND n = 0 LIMIT 1")
+			return d.head + 1
+		}},
+		{"dedupe key added", "keys", func(d *damaged) int64 {
+			d.change(5, "INSERT INTO keys (partition, key, seq) VALUES ({p}, 'payout:mer_x:ORDER-1', {n})")
+			return 5
+		}},
 		{"dedupe key moved", "keys", func(d *damaged) int64 {
 			d.change(d.keyed, "UPDATE keys SET seq = seq + 1 WHERE partition = {p} AND seq = {n}")
 			return d.keyed

@@ -57,6 +57,7 @@ const (
 	readyLag       = 50_000                 // records that the views may be behind and still count as ready
 	readyWithin    = 2 * time.Second
 	answerMargin   = 30 * time.Second // beyond --gateway-wait: the longest that a handler takes
+	jobLease       = 4 * time.Second  // how long a killed process blocks its jobs; they are kept alive while it lives
 	recoverRetry   = 2 * time.Second
 	pruneInterval  = time.Hour
 	answersKeptFor = 7 * 24 * time.Hour
@@ -110,6 +111,7 @@ type server struct {
 	ports    *ports
 	bank     *bank // nil without the sandbox
 	router   *bus.Router
+	poison   *bus.Poison
 	dispatch *gateway.Dispatcher // nil without a gateway
 	expiry   *gateway.Expiry
 	inbound  *gateway.Inbound
@@ -219,6 +221,7 @@ func (s *server) join(ctx context.Context, base string) (err error) {
 	if err := s.joinGateways(ctx, base); err != nil {
 		return err
 	}
+	s.poison = bus.NewPoison(s.stores.workDB)
 	s.webhooks = webhook.NewStore(s.stores.workDB)
 	s.outbox = webhook.NewOutbox(s.stores.log, s.ledger, s.webhooks, time.Now)
 	s.sender = webhook.NewSender(s.webhooks, s.ledger, s.stores.vault, webhook.Options{
@@ -238,7 +241,7 @@ func (s *server) joinGateways(ctx context.Context, base string) (err error) {
 		payins, callbacks = append(payins, s.bank.client), append(callbacks, s.bank.client)
 		routes = append(routes, gateway.Route{Payouts: s.bank.client, Policy: gateway.SandboxPolicy()})
 	}
-	opts := gateway.Options{Count: s.counts.gateway, Log: s.logger}
+	opts := gateway.Options{Count: s.counts.gateway, Log: s.logger, Lease: jobLease}
 	s.expiry = gateway.NewExpiry(s.ports, s.stores.work, payins, gateway.ExpiryPolicy{}, opts)
 	s.inbound = gateway.NewInbound(s.ports, s.ports, callbacks, opts)
 	if len(routes) == 0 {
@@ -256,7 +259,7 @@ func (s *server) joinBus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	s.router, err = bus.NewRouter(b, bus.NewPoison(s.stores.workDB), bus.RouterOptions{Decode: ledger.DecodeFact, Logger: log})
+	s.router, err = bus.NewRouter(b, s.poison, bus.RouterOptions{Decode: ledger.DecodeFact, Logger: log})
 	if err != nil {
 		return err
 	}

@@ -70,6 +70,9 @@ func (x *Executor) decideOne(b *batch, c *Command, needs []Need, taken map[strin
 	states := make([]State, len(needs))
 	for i, n := range needs {
 		e, ok := x.states.get(n)
+		if err := x.unread[cacheKey(n)]; err != nil {
+			return Result{}, fmt.Errorf("%w: %w", ErrStore, err)
+		}
 		if !ok {
 			return Result{}, fmt.Errorf("state %s was not loaded", n.Name)
 		}
@@ -176,6 +179,7 @@ func (x *Executor) prepare(ctx context.Context, requests []*request) (taken map[
 			return nil, err
 		}
 	}
+	clear(x.unread)
 	var keys, subjects []string
 	var needs []Need
 	asked := map[Need]bool{}
@@ -284,7 +288,7 @@ func (x *Executor) follow(r *eventstore.Record) {
 	e.version = r.Version
 }
 
-// loadStream folds a stream's whole history.
+// loadStream folds a stream's whole history. One that cannot be read fails the commands that need it, and no others.
 func (x *Executor) loadStream(ctx context.Context, n Need) error {
 	s, err := x.model.New(n)
 	if err != nil {
@@ -300,7 +304,8 @@ func (x *Executor) loadStream(ctx context.Context, n Need) error {
 		for i := range records {
 			ev, err := x.decode(&records[i])
 			if err != nil {
-				return err
+				x.unread[cacheKey(n)] = err
+				return nil
 			}
 			s.Evolve(ev)
 			e.version = records[i].Version
@@ -312,7 +317,7 @@ func (x *Executor) loadStream(ctx context.Context, n Need) error {
 	}
 }
 
-// loadSubjects folds the history of many subjects, read at once.
+// loadSubjects folds the history of many subjects, read at once. As for loadStream, one that cannot be read stands alone.
 func (x *Executor) loadSubjects(ctx context.Context, subjects []string) error {
 	if len(subjects) == 0 {
 		return nil
@@ -327,11 +332,17 @@ func (x *Executor) loadSubjects(ctx context.Context, subjects []string) error {
 		}
 	}
 	for i := range records {
+		n := Need{Kind: Subject, Name: records[i].Subject}
+		if x.unread[cacheKey(n)] != nil {
+			continue
+		}
 		ev, err := x.decode(&records[i])
 		if err != nil {
-			return err
+			x.unread[cacheKey(n)] = err
+			x.states.drop(n)
+			continue
 		}
-		e, ok := x.states.get(Need{Kind: Subject, Name: records[i].Subject})
+		e, ok := x.states.get(n)
 		if !ok {
 			return fmt.Errorf("subject %s was read, and not asked for", records[i].Subject)
 		}

@@ -90,6 +90,7 @@ type Executor struct {
 	head   eventstore.Head // behind everything decided so far, durable or not
 	known  bool            // head has been read
 	states *cache
+	unread map[string]error // why states of the batch being decided could not be read, by cacheKey
 	flying map[string]int64 // keys claimed by records not yet known to be durable -> position
 	rival  time.Time        // when an append last met the records of another process
 }
@@ -110,6 +111,7 @@ func New(log Log, model Model, partition int, opts Options) *Executor {
 		wake:    make(chan struct{}, 1),
 		stopped: make(chan struct{}),
 		flying:  map[string]int64{},
+		unread:  map[string]error{},
 	}
 	x.states = newCache(x.opts.States)
 	go x.run()

@@ -28,6 +28,7 @@ type move struct {
 	payment string
 	amount  int64
 	huge    bool // the event breaks a bound of the log
+	known   bool // the payment may have a history
 }
 
 type account struct{ balance, count int64 }
@@ -45,7 +46,7 @@ type model struct{}
 func (model) Needs(body any, needs []executor.Need) []executor.Need {
 	m := body.(move)
 	return append(needs, executor.Need{Kind: executor.Stream, Name: m.account},
-		executor.Need{Kind: executor.Subject, Name: m.payment, Fresh: true})
+		executor.Need{Kind: executor.Subject, Name: m.payment, Fresh: !m.known})
 }
 
 func (model) New(n executor.Need) (executor.State, error) {

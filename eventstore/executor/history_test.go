@@ -7,6 +7,9 @@ import (
 	"sync"
 	"sync/atomic"
 	"testing"
+	"time"
+
+	"github.com/google/uuid"
 
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/executor"
@@ -126,6 +129,53 @@ func TestConflictsDoNotSwellTheBatch(t *testing.T) {
 		t.Errorf("a batch of %d commands, the most is %d", largest.Load(), most)
 	}
 	if balance, _ := balanceOf(t, log, "a"); balance != 64 {
+		t.Errorf("balance %d", balance)
+	}
+}
+
+// newer is a log in which another version of the program has written what this one cannot read.
+func newer(t *testing.T, log *faulty, stream, subject string) {
+	t.Helper()
+	head, err := log.Head(t.Context(), 0)
+	if err != nil {
+		t.Fatal(err)
+	}
+	records := []eventstore.Record{{
+		Stream: stream, Version: 1, Subject: subject, Type: "renamed", Schema: 2, EventID: uuid.New(),
+		EffectiveAt: time.Unix(1, 0), RecordedAt: time.Unix(1, 0), Data: []byte(`"ten"`), Meta: []byte("{}"),
+	}}
+	eventstore.Chain(head, records)
+	if err := log.Append(t.Context(), head, records); err != nil {
+		t.Fatal(err)
+	}
+}
+
+// TestUnreadableHistoryFailsItsOwnCommandsOnly: one wallet that cannot be read does not stop the partition.
+func TestUnreadableHistoryFailsItsOwnCommandsOnly(t *testing.T) {
+	log := newLog(t)
+	newer(t, log, "odd", "p1")
+	x := start(t, log, executor.Options{})
+	known := func(m move) executor.Command {
+		c := command(m)
+		m.payment, m.known = "p1", true
+		c.Body = m
+		return c
+	}
+	for range 2 {
+		_, errs := x.SubmitAll(t.Context(), []executor.Command{
+			command(move{account: "a", amount: 1}),
+			command(move{account: "odd", amount: 1}),
+			known(move{account: "a", amount: 1}), // on a subject that cannot be read
+			command(move{account: "a", amount: 1}),
+		})
+		if errs[0] != nil || errs[3] != nil {
+			t.Errorf("a neighbour failed: %v, %v", errs[0], errs[3])
+		}
+		if !errors.Is(errs[1], executor.ErrStore) || !errors.Is(errs[2], executor.ErrStore) {
+			t.Errorf("decided on what cannot be read: %v, %v", errs[1], errs[2])
+		}
+	}
+	if balance, _ := balanceOf(t, log, "a"); balance != 4 {
 		t.Errorf("balance %d", balance)
 	}
 }
