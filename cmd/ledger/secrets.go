@@ -16,6 +16,7 @@ type secretsCommand struct {
 	Export       secretsExport `cmd:"" help:"Write the wrapped keys and secrets: the backup without which the log's sealed data cannot be opened."`
 	Import       secretsImport `cmd:"" help:"Add what an export holds; all of it or nothing."`
 	RotateMaster secretsRotate `cmd:"" help:"Give the secrets a new master key."`
+	Erase        secretsErase  `cmd:"" help:"Make a merchant's personal data of past months unreadable for ever."`
 }
 
 type secretsExport struct {

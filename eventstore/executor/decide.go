@@ -304,7 +304,7 @@ func (x *Executor) loadStream(ctx context.Context, n Need) error {
 		for i := range records {
 			ev, err := x.decode(&records[i])
 			if err != nil {
-				x.unread[cacheKey(n)] = err
+				x.unreadable(n, err)
 				return nil
 			}
 			s.Evolve(ev)
@@ -338,8 +338,7 @@ func (x *Executor) loadSubjects(ctx context.Context, subjects []string) error {
 		}
 		ev, err := x.decode(&records[i])
 		if err != nil {
-			x.unread[cacheKey(n)] = err
-			x.states.drop(n)
+			x.unreadable(n, err)
 			continue
 		}
 		e, ok := x.states.get(n)
@@ -349,6 +348,13 @@ func (x *Executor) loadSubjects(ctx context.Context, subjects []string) error {
 		e.state.Evolve(ev)
 	}
 	return nil
+}
+
+// unreadable takes a state out of the batch.
+func (x *Executor) unreadable(n Need, err error) {
+	x.opts.Logger.Error("a history cannot be read: what needs it is refused", "partition", x.partition, "name", n.Name, "error", err)
+	x.unread[cacheKey(n)] = err
+	x.states.drop(n)
 }
 
 func (x *Executor) decode(r *eventstore.Record) (Event, error) {

@@ -18,10 +18,10 @@ import (
 
 func discard() *slog.Logger { return slog.New(slog.DiscardHandler) }
 
-// stub accepts everything and keeps nothing: what is left is the cost of the API itself.
-type stub struct{ *books }
+// freeLedger accepts everything and keeps nothing: what is left is the cost of the API itself.
+type freeLedger struct{ *books }
 
-func (stub) Submit(_ context.Context, c wallet.Command, _ eventstore.Origin) (wallet.Payment, error) {
+func (freeLedger) Submit(_ context.Context, c wallet.Command, _ eventstore.Origin) (wallet.Payment, error) {
 	p := c.(wallet.InitiatePayout)
 	return wallet.Payment{
 		Of: p.Of, Priced: wallet.Priced{Amount: p.Amount, Commission: p.Charge.Commission, Tax: p.Charge.Tax}, Kind: wallet.KindPayout,
@@ -29,11 +29,11 @@ func (stub) Submit(_ context.Context, c wallet.Command, _ eventstore.Origin) (wa
 	}, nil
 }
 
-func (stub) SealString(context.Context, string, uuid.UUID, string) (string, error) {
+func (freeLedger) SealString(context.Context, string, uuid.UUID, string) (string, error) {
 	return "sealed", nil
 }
 
-func (stub) Fingerprint(context.Context, string, string) (string, error) { return "fp", nil }
+func (freeLedger) Fingerprint(context.Context, string, string) (string, error) { return "fp", nil }
 
 // sink is a ResponseWriter that keeps only the status.
 type sink struct {
@@ -48,7 +48,7 @@ func (s *sink) Write(b []byte) (int, error) { return len(b), nil }
 func BenchmarkPayout(b *testing.B) {
 	books := newBooks(b)
 	newMerchants(books)
-	ports := stub{books}
+	ports := freeLedger{books}
 	api, err := klyropay.New(klyropay.Ports{Merchants: ports, Ledger: ports, Log: ports, Vault: ports, Answers: ports, Payments: ports, Lists: ports},
 		klyropay.Options{VPA: "a@b", PayeeName: "P", Gateway: "sandbox"})
 	if err != nil {
