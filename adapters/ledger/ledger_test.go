@@ -293,10 +293,12 @@ func TestMerchantsAndOperators(t *testing.T) {
 	if _, err := b.Merchant(t.Context(), merchantB); domain.CodeOf(err) != domain.NotFound {
 		t.Errorf("%v", err)
 	}
+	own := key("opr_aaaaaaaaaaaaaaaa")
+	own.Role = merchant.Owner
 	of := merchant.Of{Merchant: "opr_aaaaaaaaaaaaaaaa", Actor: "test"}
 	o, err := b.SubmitOperator(t.Context(), merchant.CreateOperator{Of: of, Operator: merchant.Operator{
 		ID: of.Merchant, Name: "Asha", Role: merchant.Owner, CreatedAt: made,
-		Key: key(of.Merchant),
+		Key: own,
 	}}, eventstore.Origin{})
 	if err != nil || o.Name != "Asha" {
 		t.Errorf("%+v, %v", o, err)

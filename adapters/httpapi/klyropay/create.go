@@ -132,7 +132,7 @@ func (a *API) await(r *http.Request, e creation, p wallet.Payment) wallet.Paymen
 func (a *API) finish(w http.ResponseWriter, r *http.Request, e creation, claim claim, p wallet.Payment, asOf time.Time) {
 	status, body := e.answer(&p, asOf)
 	if claim.given() {
-		status, body = a.keep(r, claim, status, body)
+		status, body = a.keep(r, claim, p.Payment, status, body)
 	}
 	httpapi.Write(w, status, body)
 }
@@ -154,7 +154,7 @@ func (a *API) repeat(w http.ResponseWriter, r *http.Request, c *caller, e creati
 	case err != nil:
 		a.fault(w, r, "reading a stored answer", err)
 		return
-	case kept:
+	case kept && about(first, payment):
 		replayed(w)
 		httpapi.Write(w, first.Status, first.Body)
 		return

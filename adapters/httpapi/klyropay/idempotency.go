@@ -1,6 +1,7 @@
 package klyropay
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"net/http"
@@ -65,9 +66,10 @@ func (c claim) taken(err error) (eventstore.Position, bool) {
 	return duplicate.Position, true
 }
 
-// keep stores the answer and returns the one that stands: a copy of the request may have been answered meanwhile. The payment
-// is made, so a store that is away is no reason to keep its answer back: a repeat is then answered from the payment.
-func (a *API) keep(r *http.Request, c claim, status int, body []byte) (int, []byte) {
+// keep stores the answer about a payment and returns the one that stands: a copy of the request may have been answered
+// meanwhile. The payment is made, so a store that is away is no reason to keep its answer back: a repeat is then answered from
+// the payment.
+func (a *API) keep(r *http.Request, c claim, payment string, status int, body []byte) (int, []byte) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keepWithin)
 	defer cancel()
 	stands, err := a.ports.Answers.PutAnswer(ctx, work.Answer{
@@ -78,5 +80,16 @@ func (a *API) keep(r *http.Request, c claim, status int, body []byte) (int, []by
 		a.opts.Logger.Warn("an answer could not be kept", "request_id", httpapi.From(r.Context()).ID, "error", err)
 		return status, body
 	}
+	if !about(stands, payment) {
+		a.opts.Logger.Error("the stored answer to a request is about another payment: the log must be an older copy than the work storage",
+			"request_id", httpapi.From(r.Context()).ID, "transaction", payment)
+		return status, body
+	}
 	return stands.Status, stands.Body
+}
+
+// about tells whether a stored answer is about a payment. One of a history that was lost, when the log was restored from a
+// backup, is about a payment that does not exist.
+func about(a work.Answer, payment string) bool {
+	return bytes.Contains(a.Body, []byte(`"transaction_id":"`+payment+`"`))
 }

@@ -78,6 +78,30 @@ func TestRepeatOfLostAnswer(t *testing.T) {
 	s.send("POST", payoutPath, payoutBody+"\n", idem).want(t, 422, failure("Idempotency-Key was used with a different request"))
 }
 
+// The log was restored from a backup that is older than the stored answers: a request of the lost time is carried out anew, and
+// its answer names the payment that exists.
+func TestAnswersOfALostHistory(t *testing.T) {
+	lost, s := serve(t), serve(t)
+	for _, one := range []*bench{lost, s} {
+		one.books.fund(merchantA, "100000.00")
+	}
+	before := lost.send("POST", payoutPath, payoutBody, idem)
+	s.books.mu.Lock()
+	s.books.answers = lost.books.answers
+	s.books.mu.Unlock()
+	id := func(r reply) string { return r.get(t, "data", "transaction", "transaction_id") }
+	first := s.send("POST", payoutPath, payoutBody, idem)
+	if first.status != http.StatusOK || id(first) == id(before) {
+		t.Fatalf("answered with the lost payment: %d %s", first.status, first.body)
+	}
+	again := s.send("POST", payoutPath, payoutBody, idem)
+	again.want(t, 200, first.body)
+	if !isReplay(again) {
+		t.Error("the repeat does not say that it is one")
+	}
+	s.send("GET", balancePath, "").want(t, 200, `{"success":true,"data":{"balance":94990.00,"locked_balance":0.00}}`)
+}
+
 // Copies that arrive together, some before the first is recorded: one payment, one answer.
 func TestCopiesWithAKey(t *testing.T) {
 	for _, blind := range []bool{false, true} {
