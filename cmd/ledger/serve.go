@@ -29,24 +29,25 @@ type serveCommand struct {
 	storeFlags  `embed:""`
 	sandboxLink `embed:""`
 
-	Listen           string         `default:"127.0.0.1:8080" help:"Address of the one listener."`
-	Demo             bool           `help:"Also make a demo merchant, and print its key and curl lines."`
-	PayinExpiry      time.Duration  `default:"10m" help:"How long a payin can be paid."`
-	GatewayWait      time.Duration  `default:"3s" help:"How long a payout waits for the bank before it answers pending."`
-	CallbackAttempts int            `default:"5" help:"Attempts of a callback, in all."`
-	CallbackGap      time.Duration  `default:"5m" help:"Time between two attempts."`
-	CallbackAllow    []addressRange `help:"Address range that callbacks may go to although it is private; repeatable." placeholder:"CIDR"`
-	TrustedProxy     []addressRange `help:"Whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
-	RateLimit        int            `default:"600" help:"Requests that a key may make in a minute; 0: no limit."`
-	MaxBody          byteSize       `default:"1MiB" help:"Larger request bodies are refused."`
-	Queue            int            `default:"8192" help:"Commands that wait to be decided."`
-	BatchMax         int            `default:"5000" help:"Commands that are decided at once."`
-	TimeZone         string         `default:"Asia/Kolkata" help:"Time zone of from_date and to_date."`
-	PayeeVPA         string         `default:"klyropay@sandbox" help:"UPI address that customers pay to."`
-	PayeeName        string         `default:"KlyroPay" help:"Name that customers see."`
-	NoMigrate        bool           `help:"Do not bring the schema up to date at start."`
-	LogLevel         slog.Level     `default:"info" help:"debug, info, warn or error."`
-	DrainNotice      time.Duration  `default:"0s" help:"How long requests are still taken after SIGTERM, for a load balancer to notice."`
+	Listen            string         `default:"127.0.0.1:8080" help:"Address of the one listener."`
+	Demo              bool           `help:"Also make a demo merchant, and print its key and curl lines."`
+	PayinExpiry       time.Duration  `default:"10m" help:"How long a payin can be paid."`
+	GatewayWait       time.Duration  `default:"3s" help:"How long a payout waits for the bank before it answers pending."`
+	CallbackAttempts  int            `default:"5" help:"Attempts of a callback, in all."`
+	CallbackGap       time.Duration  `default:"5m" help:"Time between two attempts."`
+	CallbackAllow     []addressRange `help:"Address range that callbacks may go to although it is private; repeatable." placeholder:"CIDR"`
+	TrustedProxy      []addressRange `help:"Whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
+	RateLimit         int            `default:"600" help:"Requests that a key may make in a minute; 0: no limit."`
+	MaxBody           byteSize       `default:"1MiB" help:"Larger request bodies are refused."`
+	Queue             int            `default:"8192" help:"Commands that wait to be decided."`
+	BatchMax          int            `default:"5000" help:"Commands that are decided at once."`
+	TimeZone          string         `default:"Asia/Kolkata" help:"Time zone of from_date and to_date."`
+	PayeeVPA          string         `default:"klyropay@sandbox" help:"UPI address that customers pay to."`
+	PayeeName         string         `default:"KlyroPay" help:"Name that customers see."`
+	AcceptRestoredLog bool           `help:"Serve a log that ends before what was seen of it, after a restore of an older copy."`
+	NoMigrate         bool           `help:"Do not bring the schema up to date at start."`
+	LogLevel          slog.Level     `default:"info" help:"debug, info, warn or error."`
+	DrainNotice       time.Duration  `default:"0s" help:"How long requests are still taken after SIGTERM, for a load balancer to notice."`
 }
 
 // Bounds of the server.
@@ -263,12 +264,51 @@ func (s *server) joinBus(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	if s.dispatch != nil {
-		s.router.Handle("dispatch", "payout", s.dispatch.Handle)
+	consumers := []consumer{
+		{"expiry", "payin", s.expiry.Handle},
+		{"callbacks", "payin", s.outbox.Handle},
+		{"callbacks", "payout", s.outbox.Handle},
 	}
-	s.router.Handle("expiry", "payin", s.expiry.Handle)
-	s.router.Handle("callbacks", "payin", s.outbox.Handle)
-	s.router.Handle("callbacks", "payout", s.outbox.Handle)
+	if s.dispatch != nil {
+		consumers = append(consumers, consumer{"dispatch", "payout", s.dispatch.Handle})
+	}
+	for _, c := range consumers {
+		if err := s.checkNotRestored(ctx, bus.Consumer(c.group, c.topic)); err != nil {
+			return err
+		}
+		s.router.Handle(c.group, c.topic, c.handle)
+	}
+	return nil
+}
+
+// consumer is what the bus carries a topic to.
+type consumer struct {
+	group, topic string
+	handle       bus.Handler
+}
+
+// checkNotRestored refuses a log that ends before what a consumer has already seen: an older copy of it was put back, and
+// what was recorded since is lost. The bank may have paid payouts that this log does not know, and merchants that ask
+// again would be paid again. A person has to look first.
+func (s *server) checkNotRestored(ctx context.Context, name string) error {
+	for p := range s.stores.info.Partitions {
+		seen, err := s.stores.work.Checkpoint(ctx, name, p)
+		if err != nil {
+			return err
+		}
+		head, err := s.stores.log.Head(ctx, p)
+		if err != nil {
+			return err
+		}
+		switch {
+		case seen <= head.Seq:
+		case s.cfg.AcceptRestoredLog:
+			s.logger.Warn("the log ends before what was seen of it; going on as told", "consumer", name, "partition", p, "seen", seen, "log", head.Seq)
+		default:
+			return fmt.Errorf("the log ends at %d:%d, and %s has seen %d:%d: an older copy of the log was restored, and it lacks payments "+
+				"that were made since; compare them with the bank's list, then start with --accept-restored-log", p, head.Seq, name, p, seen)
+		}
+	}
 	return nil
 }
 
