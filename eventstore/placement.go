@@ -1,10 +1,6 @@
 package eventstore
 
-import (
-	"fmt"
-
-	"github.com/google/uuid"
-)
+import "fmt"
 
 // CheckAppend is what every store checks before it writes records behind head: each record's bounds, and that they were
 // placed by Chain behind this head. ErrInvalid names the first one that is wrong. It trusts the hashes: to compute them
@@ -47,47 +43,6 @@ func (h Head) Stands(expected Head) error {
 		return fmt.Errorf("partition %d is at epoch %d, not %d: %w", h.Partition, h.Epoch, expected.Epoch, ErrDeposed)
 	case h.Seq != expected.Seq || h.Hash != expected.Hash:
 		return fmt.Errorf("partition %d is at %d, not at %d: %w", h.Partition, h.Seq, expected.Seq, ErrConflict)
-	}
-	return nil
-}
-
-// JoinDigests is the stored form of EvidenceDigests: one behind the other.
-func (r *Record) JoinDigests() []byte {
-	b := make([]byte, 0, len(r.EvidenceDigests)*len(Hash{}))
-	for i := range r.EvidenceDigests {
-		b = append(b, r.EvidenceDigests[i][:]...)
-	}
-	return b
-}
-
-// SplitDigests undoes JoinDigests. ErrBroken when b cannot be digests.
-func SplitDigests(b []byte) ([]Hash, error) {
-	const size = len(Hash{})
-	if len(b)%size != 0 {
-		return nil, fmt.Errorf("%w: evidence digests of %d bytes", ErrBroken, len(b))
-	}
-	var digests []Hash
-	for ; len(b) > 0; b = b[size:] {
-		digests = append(digests, Hash(b[:size]))
-	}
-	return digests, nil
-}
-
-// CheckPage refuses a page that no reader can mean (ErrInvalid).
-func CheckPage(after int64, limit int) error {
-	if after < 0 || limit < 1 {
-		return fmt.Errorf("%w: a page of %d records behind %d", ErrInvalid, limit, after)
-	}
-	return nil
-}
-
-// MaxPartitions bounds the partitions of a log.
-const MaxPartitions = 1024
-
-// Check refuses an id or a number of partitions that no ledger has (ErrInvalid).
-func (i Info) Check() error {
-	if i.LedgerID == uuid.Nil || i.Partitions < 1 || i.Partitions > MaxPartitions {
-		return fmt.Errorf("%w: ledger %s of %d partitions (1 to %d)", ErrInvalid, i.LedgerID, i.Partitions, MaxPartitions)
 	}
 	return nil
 }

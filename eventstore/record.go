@@ -59,6 +59,9 @@ const (
 	MaxAppend        = 50_000  // records of one append
 )
 
+// MaxPartitions bounds the partitions of a log.
+const MaxPartitions = 1024
+
 // Head is the tip of a partition.
 type Head struct {
 	Partition  int
@@ -72,6 +75,14 @@ type Head struct {
 type Info struct {
 	LedgerID   uuid.UUID
 	Partitions int
+}
+
+// Check refuses an id or a number of partitions that no ledger has (ErrInvalid).
+func (i Info) Check() error {
+	if i.LedgerID == uuid.Nil || i.Partitions < 1 || i.Partitions > MaxPartitions {
+		return fmt.Errorf("%w: ledger %s of %d partitions (1 to %d)", ErrInvalid, i.LedgerID, i.Partitions, MaxPartitions)
+	}
+	return nil
 }
 
 // Position names one record: partition and sequence number, written "partition:seq".
@@ -103,6 +114,28 @@ func SplitKeys(s string) []string {
 		return nil
 	}
 	return strings.Split(s, "\n")
+}
+
+// JoinDigests is the stored form of EvidenceDigests: one behind the other.
+func (r *Record) JoinDigests() []byte {
+	b := make([]byte, 0, len(r.EvidenceDigests)*len(Hash{}))
+	for i := range r.EvidenceDigests {
+		b = append(b, r.EvidenceDigests[i][:]...)
+	}
+	return b
+}
+
+// SplitDigests undoes JoinDigests. ErrBroken when b cannot be digests.
+func SplitDigests(b []byte) ([]Hash, error) {
+	const size = len(Hash{})
+	if len(b)%size != 0 {
+		return nil, fmt.Errorf("%w: evidence digests of %d bytes", ErrBroken, len(b))
+	}
+	var digests []Hash
+	for ; len(b) > 0; b = b[size:] {
+		digests = append(digests, Hash(b[:size]))
+	}
+	return digests, nil
 }
 
 // PartitionOf is the partition of everything that belongs to owner (a merchant id): a stable hash.

@@ -3,6 +3,7 @@ package eventstore
 import (
 	"context"
 	"errors"
+	"fmt"
 )
 
 // Store is a log. Every implementation passes storetest, which is its specification. Readers declare the narrower
@@ -15,7 +16,8 @@ type Store interface {
 	Head(ctx context.Context, partition int) (Head, error)
 
 	// Append writes records (placed by Chain behind head) and moves the head, in one durable transaction.
-	// ErrConflict, ErrDeposed: nothing was written. ErrUnknown: ask Committed. ErrInvalid: a bound is exceeded.
+	// ErrConflict, ErrDeposed: nothing was written. ErrUnknown: ask Committed. ErrInvalid: a fault of the caller (a bound is
+	// exceeded, the records were not placed by Chain, a dedupe key is taken), and nothing was written.
 	Append(ctx context.Context, head Head, records []Record) error
 
 	// Committed finds out whether an append whose outcome is unknown took effect. It waits out the transaction in doubt
@@ -60,3 +62,11 @@ var (
 	ErrNotFound  = errors.New("no such record")
 	ErrPartition = errors.New("no such partition")
 )
+
+// CheckPage refuses a page that no reader can mean (ErrInvalid).
+func CheckPage(after int64, limit int) error {
+	if after < 0 || limit < 1 {
+		return fmt.Errorf("%w: a page of %d records behind %d", ErrInvalid, limit, after)
+	}
+	return nil
+}

@@ -20,9 +20,9 @@ type Gateway interface {
 // Payouts sends money to bank accounts.
 //
 // An Answer is only what the gateway stated about this very transfer, parsed whole: right reference, a status that the
-// adapter knows, the amount if it is told (one that differs from what was sent is held to be no answer). Everything else is an error, and every error means "unknown": a timeout, a refused
-// connection, a 5xx, a 4xx about the request and not about the transfer (401, 429), a redirect, a body that is
-// garbage, cut short or beyond MaxBodyBytes. Unknown is never failed.
+// adapter knows, the amount if it is told (one that differs from what was sent is held to be no answer). Everything else is
+// an error, and every error means "unknown": a timeout, a refused connection, a 5xx, a 4xx about the request and not about
+// the transfer (401, 429), a redirect, a body that is garbage, cut short or beyond MaxBodyBytes. Unknown is never failed.
 //
 // Calls honour ctx, bound what they read, and are safe for concurrent use.
 type Payouts interface {

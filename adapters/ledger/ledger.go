@@ -160,8 +160,10 @@ func (l *Ledger) Payment(ctx context.Context, merchantID, id string) (wallet.Pay
 		return wallet.Payment{}, fmt.Errorf("reading payment %s: %w", id, err)
 	}
 	s := &paymentState{}
-	if err := fold(s, records); err != nil {
-		return wallet.Payment{}, err
+	for i := range records {
+		if err := evolve(s, &records[i]); err != nil {
+			return wallet.Payment{}, err
+		}
 	}
 	if s.Kind == "" || s.Merchant != merchantID {
 		return wallet.Payment{}, domain.Errorf(domain.NotFound, "there is no transaction %s", id)
@@ -191,31 +193,18 @@ func (l *Ledger) Wallet(ctx context.Context, merchantID string, c money.Currency
 }
 
 func (l *Ledger) foldStream(ctx context.Context, owner, stream string, s executor.State) error {
-	const page = 5000
-	version := int64(0)
-	for {
-		records, err := l.log.ReadStream(ctx, l.Partition(owner), stream, version, page)
-		if err != nil {
-			return fmt.Errorf("reading stream %s: %w", stream, err)
-		}
-		if err := fold(s, records); err != nil {
-			return err
-		}
-		if len(records) < page {
-			return nil
-		}
-		version = records[len(records)-1].Version
-	}
+	return l.eachOf(ctx, l.Partition(owner), stream, func(r *eventstore.Record) (bool, error) {
+		return false, evolve(s, r)
+	})
 }
 
-func fold(s executor.State, records []eventstore.Record) error {
-	for i := range records {
-		ev, err := model{}.Decode(&records[i])
-		if err != nil {
-			return fmt.Errorf("record %s: %w", records[i].Position(), err)
-		}
-		s.Evolve(ev)
+// evolve brings a state behind a record.
+func evolve(s executor.State, r *eventstore.Record) error {
+	ev, err := model{}.Decode(r)
+	if err != nil {
+		return fmt.Errorf("record %s: %w", r.Position(), err)
 	}
+	s.Evolve(ev)
 	return nil
 }
 

@@ -79,12 +79,12 @@ func (model) Needs(body any, needs []executor.Need) []executor.Need {
 		// its payment is there already.
 		of, fresh := c.Target(), c.Creates() && len(c.Keys()) > 0
 		return append(needs,
-			executor.Need{Kind: executor.Stream, Name: wallet.Stream(of.Merchant, of.Currency)},
+			streamNeed(wallet.Stream(of.Merchant, of.Currency)),
 			executor.Need{Kind: executor.Subject, Name: of.Payment, Fresh: fresh})
 	case operatorCommand:
-		return append(needs, executor.Need{Kind: executor.Stream, Name: operatorStream(c.Target().Merchant)})
+		return append(needs, streamNeed(operatorStream(c.Target().Merchant)))
 	case merchantCommand:
-		return append(needs, executor.Need{Kind: executor.Stream, Name: merchant.Stream(c.Target().Merchant)})
+		return append(needs, streamNeed(merchant.Stream(c.Target().Merchant)))
 	}
 	return needs
 }

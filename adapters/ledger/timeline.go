@@ -48,7 +48,6 @@ func (l *Ledger) Timeline(ctx context.Context, subject string, each func(Moment)
 	if err != nil {
 		return err
 	}
-	only := func(r *eventstore.Record) bool { return r.Subject == subject || r.Stream == subject }
 	if !strings.HasPrefix(stream, "wallet:") {
 		return l.eachOf(ctx, partition, stream, func(r *eventstore.Record) (bool, error) {
 			m, err := momentOf(r)
@@ -74,10 +73,10 @@ func (l *Ledger) Timeline(ctx context.Context, subject string, each func(Moment)
 	state := s.(*walletState)
 	return l.eachOf(ctx, partition, stream, func(r *eventstore.Record) (bool, error) {
 		before := balancesOf(&state.Wallet)
-		if err := fold(state, []eventstore.Record{*r}); err != nil {
+		if err := evolve(state, r); err != nil {
 			return true, err
 		}
-		if only(r) {
+		if r.Subject == subject || r.Stream == subject {
 			m, err := momentOf(r)
 			if err != nil {
 				return true, err
@@ -148,7 +147,7 @@ func (l *Ledger) Owner(ctx context.Context, id string) (string, error) {
 
 // eachOf calls f with every record of a stream, until it says that it has enough.
 func (l *Ledger) eachOf(ctx context.Context, partition int, stream string, f func(*eventstore.Record) (bool, error)) error {
-	const page = 2000
+	const page = 5000
 	for version := int64(0); ; {
 		records, err := l.log.ReadStream(ctx, partition, stream, version, page)
 		if err != nil {

@@ -322,11 +322,11 @@ func (v *verifier) post(r *eventstore.Record, ev wallet.Event) error {
 		switch p.Account {
 		case wallet.AccountLocked(of.Merchant):
 			add(v.holds, r.Stream, change)
-			if taken(v.held, r.Subject, change) {
+			if overdrawn(v.held, r.Subject, change) {
 				return fmt.Errorf("%s gives back more than it had locked", r.Subject)
 			}
 		case wallet.AccountSuspense:
-			if taken(v.suspended, r.Subject, change) {
+			if overdrawn(v.suspended, r.Subject, change) {
 				return fmt.Errorf("%s takes more out of suspense than it had there", r.Subject)
 			}
 		}
@@ -337,8 +337,8 @@ func (v *verifier) post(r *eventstore.Record, ev wallet.Event) error {
 	return nil
 }
 
-// taken adds a change, and tells whether less than nothing is left. What is nothing is dropped: payments are many.
-func taken(m map[string]money.Amount, key string, change money.Amount) bool {
+// overdrawn adds a change, and tells whether less than nothing is left. What is nothing is dropped: payments are many.
+func overdrawn(m map[string]money.Amount, key string, change money.Amount) bool {
 	add(m, key, change)
 	left := m[key].Sign()
 	if left == 0 {

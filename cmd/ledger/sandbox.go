@@ -58,7 +58,7 @@ func (b *bank) Close() error {
 	return b.server.Close()
 }
 
-// secretName is where the vault keeps the secret that ledger and sandbox share.
+// sandboxSecretName is where the vault keeps the secret that ledger and sandbox share.
 const sandboxSecretName = "gateway/sandbox"
 
 // openBank opens the sandbox of this process, or the connection to one elsewhere.

@@ -173,7 +173,7 @@ func (s *server) run(ctx context.Context, t *terminal, zone *time.Location) (err
 	}()
 
 	if s.cfg.Demo {
-		go s.demo(workers, t, base)
+		running.Go(func() { s.demo(workers, t, base) })
 	}
 	s.logger.Info("serving", "address", listener.Addr().String(), "store", s.stores.dialect,
 		"ledger_id", s.stores.info.LedgerID, "partitions", s.stores.info.Partitions, "sandbox", s.bank != nil, "version", versionText())

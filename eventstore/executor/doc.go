@@ -1,6 +1,7 @@
 // Package executor turns commands into records by group commit: one goroutine per partition takes whatever is queued,
 // decides each command against state in memory, appends all their events in one transaction, and only then answers.
-// While one batch commits, the next one is decided.
+// While one batch commits, the next one is decided; not so for a second behind a conflict, when what is decided ahead of the
+// commit would often be for nothing (see takeTurns).
 //
 //	Submit -> queue (bounded) -> decide (one goroutine, owns all state) -> commit (one goroutine, owns the store call) -> answer
 //

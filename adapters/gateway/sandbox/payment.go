@@ -136,7 +136,36 @@ func (b *Bank) pay(ctx context.Context, reference string, amount money.Amount, o
 		return p, fmt.Errorf("payment for %s: %w", reference, err)
 	}
 	b.signal()
+	b.told(ctx, reference)
 	return p, nil
+}
+
+// How long a payment waits for its callback to be tried, and how often it looks.
+const (
+	tellWithin = time.Second
+	tellPoll   = 5 * time.Millisecond
+)
+
+// told waits, a bounded time, until the callbacks about a reference have been tried: so that whoever plays the customer and
+// then asks the ledger finds the money there. It is a courtesy: nothing depends on it.
+func (b *Bank) told(ctx context.Context, reference string) {
+	if b.running.TryLock() {
+		b.running.Unlock()
+		return // nobody delivers callbacks now
+	}
+	ctx, cancel := context.WithTimeout(ctx, tellWithin)
+	defer cancel()
+	for waiting := 1; waiting > 0; {
+		select {
+		case <-ctx.Done():
+			return
+		case <-time.After(tellPoll):
+		}
+		err := b.readers.QueryRowContext(ctx, `SELECT COUNT(*) FROM callbacks WHERE reference = $1 AND attempt = 0`, reference).Scan(&waiting)
+		if err != nil {
+			return
+		}
+	}
 }
 
 // payments returns the first payments made for a reference.
