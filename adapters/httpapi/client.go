@@ -10,7 +10,7 @@ import (
 // ends the search at the proxy that wrote it down; so does the end of the list.
 func clientAddress(peer string, forwarded []string, trusted []netip.Prefix) netip.Addr {
 	client := parseAddress(peer)
-	if len(forwarded) == 0 || !client.IsValid() || !Contains(trusted, client) {
+	if len(forwarded) == 0 || !client.IsValid() || !contains(trusted, client) {
 		return client
 	}
 	for i := len(forwarded) - 1; i >= 0; i-- {
@@ -27,7 +27,7 @@ func clientAddress(peer string, forwarded []string, trusted []netip.Prefix) neti
 				return client
 			}
 			client = hop
-			if !Contains(trusted, hop) {
+			if !contains(trusted, hop) {
 				return client
 			}
 		}
@@ -47,8 +47,8 @@ func parseAddress(s string) netip.Addr {
 	return a.Unmap().WithZone("")
 }
 
-// Contains reports whether one of the ranges contains the address. IPv4-mapped ranges are read as IPv4.
-func Contains(ranges []netip.Prefix, a netip.Addr) bool {
+// contains reports whether one of the ranges contains the address. IPv4-mapped ranges are read as IPv4.
+func contains(ranges []netip.Prefix, a netip.Addr) bool {
 	for _, p := range ranges {
 		if p.Addr().Is4In6() && p.Bits() >= 96 {
 			p = netip.PrefixFrom(p.Addr().Unmap(), p.Bits()-96)

@@ -1,14 +1,12 @@
 package webhook
 
 import (
-	"cmp"
 	"context"
 	"encoding/base64"
 	"encoding/hex"
 	"errors"
 	"fmt"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -34,14 +32,7 @@ var errNoKey = errors.New("the merchant has no active key of role full that can 
 // signingKeys are the midstates of the merchant's active keys of role full, newest first. errNoKey when the newest one is
 // missing.
 func signingKeys(ctx context.Context, secrets Secrets, m *merchant.Merchant, now time.Time) ([]vault.Midstates, error) {
-	var active []merchant.Key
-	for _, k := range m.Keys {
-		if k.Role == merchant.Full && k.Active(now) {
-			active = append(active, k)
-		}
-	}
-	slices.Reverse(active) // of keys made at the same time, the one added last is the newest
-	slices.SortStableFunc(active, func(a, b merchant.Key) int { return cmp.Compare(b.CreatedAt.UnixMicro(), a.CreatedAt.UnixMicro()) })
+	active := m.SigningKeys(now)
 	var keys []vault.Midstates
 	for i, k := range active[:min(len(active), maxSignatures)] {
 		secret, err := secrets.Secret(ctx, SecretName(k.ID))

@@ -101,7 +101,8 @@ func TestPayouts(t *testing.T) {
 		// Paid: 99 01 03 06 07 10 = six; still locked: 08.
 		w.wantBalance(m, "92930.00", "1010.00")
 		for digits, want := range callbacks {
-			w.eventually(10*time.Second, fmt.Sprintf("callbacks %v for %s", want, digits), func() bool {
+			// An attempt that the kill cut short is made again when its lease has run out: after fifteen seconds.
+			w.eventually(40*time.Second, fmt.Sprintf("callbacks %v for %s", want, digits), func() bool {
 				return slices.Equal(w.calls.statuses(ids[digits]), want)
 			})
 		}

@@ -108,7 +108,7 @@ func (c *logImport) Run(ctx context.Context, t *terminal) error {
 	}
 	err := withLog(ctx, &c.storeFlags, func(eventstore.Store) error { return nil })
 	if errors.Is(err, migrations.ErrPending) {
-		err = c.migrate(ctx)
+		err = c.migrate(ctx, 0) // an import brings its own number of partitions
 	}
 	if err != nil {
 		return err

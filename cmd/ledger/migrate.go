@@ -8,7 +8,10 @@ import (
 )
 
 // migrateCommand is `ledger migrate`.
-type migrateCommand struct{ storeFlags }
+type migrateCommand struct {
+	storeFlags
+	newStore
+}
 
 // migrated is its answer.
 type migrated struct {
@@ -19,7 +22,7 @@ type migrated struct {
 
 // Run makes what is missing of the store, and nothing of the master key.
 func (c *migrateCommand) Run(ctx context.Context, t *terminal) error {
-	if err := c.migrate(ctx); err != nil {
+	if err := c.migrate(ctx, c.newStore.Partitions); err != nil {
 		return err
 	}
 	loc, err := c.location()

@@ -27,6 +27,7 @@ import (
 // serveCommand runs the server.
 type serveCommand struct {
 	storeFlags  `embed:""`
+	newStore    `embed:""`
 	sandboxLink `embed:""`
 
 	Listen            string         `default:"127.0.0.1:8080" help:"Address of the one listener."`
@@ -133,7 +134,7 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
 		return usagef("--time-zone: %v", err)
 	}
 	if !c.NoMigrate {
-		if err := c.migrate(ctx); err != nil {
+		if err := c.migrate(ctx, c.Partitions); err != nil {
 			return err
 		}
 	}
@@ -191,184 +192,6 @@ func reachable(a net.Addr) string {
 		host = "127.0.0.1"
 	}
 	return net.JoinHostPort(host, port)
-}
-
-// join opens every part and joins them together. Nothing runs yet but the executors.
-func (s *server) join(ctx context.Context, base string) (err error) {
-	s.metrics = prometheus.NewRegistry()
-	s.tail = tail.New(s.stores.log, s.stores.info.Partitions, pollLog, s.logger)
-	s.ledger, err = ledger.Open(ctx, s.stores.log, s.stores.vault, s.tail,
-		ledger.Options{Queue: s.cfg.Queue, BatchMax: s.cfg.BatchMax, Logger: s.logger})
-	if err != nil {
-		return err
-	}
-	defer func() {
-		if err != nil {
-			err = errors.Join(err, s.stopLedger(ctx))
-		}
-	}()
-	if err := s.stores.openViewsDatabase(ctx, true); err != nil {
-		return err
-	}
-	s.views, err = projections.Open(ctx, s.stores.views, projections.Dialect(s.stores.dialect), s.stores.log, s.tail,
-		projections.Options{Logger: s.logger.With("part", "views")})
-	if err != nil {
-		return err
-	}
-	s.ports = &ports{Ledger: s.ledger, views: s.views}
-	if s.counts, err = newCounters(s); err != nil {
-		return err
-	}
-	if err := s.joinGateways(ctx, base); err != nil {
-		return err
-	}
-	s.poison = bus.NewPoison(s.stores.workDB)
-	s.webhooks = webhook.NewStore(s.stores.workDB)
-	s.outbox = webhook.NewOutbox(s.stores.log, s.ledger, s.webhooks, time.Now)
-	s.sender = webhook.NewSender(s.webhooks, s.ledger, s.stores.vault, webhook.Options{
-		Attempts: s.cfg.CallbackAttempts, Gap: s.cfg.CallbackGap, Allow: prefixes(s.cfg.CallbackAllow), Logger: s.logger.With("part", "callbacks"),
-	})
-	return s.joinBus(ctx)
-}
-
-func (s *server) joinGateways(ctx context.Context, base string) (err error) {
-	var payins []gateway.Payins
-	var callbacks []gateway.Callbacks
-	var routes []gateway.Route
-	if s.cfg.sandboxOn(s.stores.location) {
-		if s.bank, err = s.cfg.openBank(ctx, s.stores, base, s.logger); err != nil {
-			return err
-		}
-		payins, callbacks = append(payins, s.bank.client), append(callbacks, s.bank.client)
-		routes = append(routes, gateway.Route{Payouts: s.bank.client, Policy: gateway.SandboxPolicy()})
-	}
-	opts := gateway.Options{Count: s.counts.gateway, Log: s.logger, Lease: jobLease}
-	s.expiry = gateway.NewExpiry(s.ports, s.stores.work, payins, gateway.ExpiryPolicy{}, opts)
-	s.inbound = gateway.NewInbound(s.ports, s.ports, callbacks, opts)
-	if len(routes) == 0 {
-		s.logger.Warn("no gateway is configured: payouts stay pending, and customers pay to --payee-vpa", "payee_vpa", s.cfg.PayeeVPA)
-		return nil
-	}
-	s.dispatch, err = gateway.NewDispatcher(s.ports, s.stores.work, s.stores.vault, routes, opts)
-	return err
-}
-
-// joinBus subscribes the consumers that cause effects. They write durable work; bounded workers do it.
-func (s *server) joinBus(ctx context.Context) error {
-	log := s.logger.With("part", "bus")
-	b, err := bus.New(ctx, s.stores.log, s.tail, s.stores.work, bus.Options{Logger: log})
-	if err != nil {
-		return err
-	}
-	s.router, err = bus.NewRouter(b, s.poison, bus.RouterOptions{Decode: ledger.DecodeFact, Logger: log})
-	if err != nil {
-		return err
-	}
-	consumers := []consumer{
-		{"expiry", "payin", s.expiry.Handle},
-		{"callbacks", "payin", s.outbox.Handle},
-		{"callbacks", "payout", s.outbox.Handle},
-	}
-	if s.dispatch != nil {
-		consumers = append(consumers, consumer{"dispatch", "payout", s.dispatch.Handle})
-	}
-	for _, c := range consumers {
-		if err := s.checkNotRestored(ctx, bus.Consumer(c.group, c.topic)); err != nil {
-			return err
-		}
-		s.router.Handle(c.group, c.topic, c.handle)
-	}
-	return nil
-}
-
-// consumer is what the bus carries a topic to.
-type consumer struct {
-	group, topic string
-	handle       bus.Handler
-}
-
-// checkNotRestored refuses a log that ends before what a consumer has already seen: an older copy of it was put back, and
-// what was recorded since is lost. The bank may have paid payouts that this log does not know, and merchants that ask
-// again would be paid again. A person has to look first.
-func (s *server) checkNotRestored(ctx context.Context, name string) error {
-	for p := range s.stores.info.Partitions {
-		seen, err := s.stores.work.Checkpoint(ctx, name, p)
-		if err != nil {
-			return err
-		}
-		head, err := s.stores.log.Head(ctx, p)
-		if err != nil {
-			return err
-		}
-		switch {
-		case seen <= head.Seq:
-		case s.cfg.AcceptRestoredLog:
-			s.logger.Warn("the log ends before what was seen of it; going on as told", "consumer", name, "partition", p, "seen", seen, "log", head.Seq)
-		default:
-			return fmt.Errorf("the log ends at %d:%d, and %s has seen %d:%d: an older copy of the log was restored, and it lacks payments "+
-				"that were made since; compare them with the bank's list, then start with --accept-restored-log", p, head.Seq, name, p, seen)
-		}
-	}
-	return nil
-}
-
-// startWorkers starts everything that runs in the background; all of it ends when ctx does.
-func (s *server) startWorkers(ctx context.Context, running *sync.WaitGroup) {
-	running.Go(func() { s.tail.Run(ctx) })
-	run := func(name string, f func(context.Context) error) {
-		running.Go(func() {
-			if err := f(ctx); err != nil && ctx.Err() == nil {
-				s.logger.Error("a worker ended", "part", name, "error", err)
-			}
-		})
-	}
-	run("views", s.views.Run)
-	run("bus", s.router.Run)
-	run("expiry", s.expiry.Run)
-	run("prune", s.prune)
-	running.Go(func() { s.sender.Run(ctx) })
-	if s.dispatch != nil {
-		run("dispatch", s.dispatch.Run)
-	}
-	if s.bank != nil && s.bank.server != nil {
-		run("sandbox", s.bank.server.Run)
-	}
-	run("recover", s.recover)
-}
-
-// recover makes the jobs again that pending payments need, in case work storage was lost. The views tell which those are.
-func (s *server) recover(ctx context.Context) error {
-	for {
-		err := s.expiry.Recover(ctx, s.ports)
-		if err == nil && s.dispatch != nil {
-			err = s.dispatch.Recover(ctx, s.ports)
-		}
-		if err == nil {
-			return nil
-		}
-		s.logger.Warn("jobs of pending payments were not checked; trying again", "error", err)
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(recoverRetry):
-		}
-	}
-}
-
-// prune removes stored answers of Idempotency-Keys that are old; a repeat is then answered from the payment.
-func (s *server) prune(ctx context.Context) error {
-	tick := time.NewTicker(pruneInterval)
-	defer tick.Stop()
-	for {
-		if _, err := s.stores.work.PruneAnswers(ctx, time.Now().Add(-answersKeptFor)); err != nil && ctx.Err() == nil {
-			s.logger.Warn("stored answers were not pruned", "error", err)
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
 }
 
 // stopLedger finishes the queued commands and closes the sandbox's book.

@@ -32,7 +32,11 @@ const readConnections = 8
 type storeFlags struct {
 	DB            string `name:"db" default:"sqlite:data/ledger.db" help:"Where the log is: sqlite:FILE or postgres://user:password@host:5432/name."`
 	MasterKeyFile string `help:"File of 64 hexadecimal characters. Made on the first start on SQLite (data/master.key unless given); must be given with PostgreSQL." placeholder:"FILE"`
-	Partitions    int    `default:"4" hidden:"" help:"Partitions of a new store on PostgreSQL."`
+}
+
+// newStore are the flags of the commands that make a store.
+type newStore struct {
+	Partitions int `default:"4" help:"Partitions of a new store on PostgreSQL, fixed for ever; one that exists keeps its own."`
 }
 
 // location is the parsed --db.
@@ -92,7 +96,7 @@ type stores struct {
 }
 
 // migrate brings all schemas up to date, and makes what is not there.
-func (f *storeFlags) migrate(ctx context.Context) error {
+func (f *storeFlags) migrate(ctx context.Context, partitions int) error {
 	loc, err := f.location()
 	if err != nil {
 		return err
@@ -103,7 +107,7 @@ func (f *storeFlags) migrate(ctx context.Context) error {
 		}
 		err = sqlite.Migrate(ctx, loc.dsn)
 	} else {
-		err = postgres.Migrate(ctx, loc.dsn, f.Partitions)
+		err = postgres.Migrate(ctx, loc.dsn, partitions)
 	}
 	if err != nil {
 		return err

@@ -6,7 +6,7 @@ import (
 )
 
 // versionCommand is `ledger version`.
-type versionCommand struct{ storeFlags }
+type versionCommand struct{}
 
 // built says what this program was built from.
 type built struct {

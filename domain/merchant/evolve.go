@@ -63,14 +63,16 @@ func (m *Merchant) Allows(addr netip.Addr) bool {
 	return slices.ContainsFunc(m.AllowedIPs, func(p netip.Prefix) bool { return p.Contains(addr) })
 }
 
-// SigningKey is the key that callbacks are signed with: the newest active one of role full. False when there is none.
-func (m *Merchant) SigningKey(now time.Time) (Key, bool) {
-	var newest Key
-	found := false
+// SigningKeys are the active keys of role full, newest first: the first of them signs callbacks. Of keys made at the same
+// time, the one added last is the newest.
+func (m *Merchant) SigningKeys(now time.Time) []Key {
+	var active []Key
 	for _, k := range m.Keys {
-		if k.Role == Full && k.Active(now) && (!found || !k.CreatedAt.Before(newest.CreatedAt)) {
-			newest, found = k, true
+		if k.Role == Full && k.Active(now) {
+			active = append(active, k)
 		}
 	}
-	return newest, found
+	slices.Reverse(active)
+	slices.SortStableFunc(active, func(a, b Key) int { return b.CreatedAt.Compare(a.CreatedAt) })
+	return active
 }

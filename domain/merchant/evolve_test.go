@@ -83,12 +83,12 @@ func TestQueries(t *testing.T) {
 		}
 	}
 	for after, want := range map[time.Duration]string{2 * time.Hour: "key_2", 10 * time.Hour: "key_1", 99 * time.Hour: "key_1"} {
-		if k, ok := m.SigningKey(noon.Add(after)); !ok || k.ID != want {
-			t.Errorf("signs after %s: %+v %v, want %s", after, k, ok, want)
+		if keys := m.SigningKeys(noon.Add(after)); len(keys) == 0 || keys[0].ID != want {
+			t.Errorf("signs after %s: %+v, want %s", after, keys, want)
 		}
 	}
-	if k, ok := (&Merchant{Keys: []Key{maker, gone}}).SigningKey(noon); ok {
-		t.Errorf("signs: %+v", k)
+	if keys := (&Merchant{Keys: []Key{maker, gone}}).SigningKeys(noon); len(keys) != 0 {
+		t.Errorf("signs: %+v", keys)
 	}
 	if Stream("mer_1") != "merchant:mer_1" {
 		t.Error(Stream("mer_1"))

@@ -12,10 +12,6 @@ import (
 // told that it was not taken, and a person must look.
 const MaxSuspended = 1000
 
-// MaxAnomalies bounds the anomalies kept with a payment that moved nothing. It lies above MaxNotes, so that harmless
-// repeats cannot crowd a contradiction out; both count in Payment.Notes.
-const MaxAnomalies = 2 * MaxNotes
-
 func createPayin(w *Wallet, c CreatePayin) ([]Event, error) {
 	priced, err := priceNet(c.Amount, c.Charge, w.Currency)
 	if err != nil {

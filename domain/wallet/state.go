@@ -82,7 +82,7 @@ type Payment struct {
 	Reason  string // why it failed, was refunded or returned
 	Sealed  string // Customer or Beneficiary
 	SealID  string // event id that Sealed is bound to: the id of the first event; set by who folds records
-	Notes   int    // gateway messages kept that changed nothing; bounded by MaxNotes
+	Notes   int    // gateway messages kept that changed nothing; bounded by MaxNotes and MaxAnomalies
 }
 
 // Suspended is one payment in suspense.
@@ -94,8 +94,12 @@ type Suspended struct {
 	Credited bool
 }
 
-// MaxNotes bounds the messages kept with a payment that changed nothing; what comes after is dropped.
+// MaxNotes bounds the harmless messages kept with a payment that changed nothing; what comes after is dropped.
 const MaxNotes = 50
+
+// MaxAnomalies bounds the anomalies kept with a payment that moved nothing. It lies above MaxNotes, so that harmless
+// repeats cannot crowd a contradiction out; both count in Payment.Notes.
+const MaxAnomalies = 2 * MaxNotes
 
 // MaxAttempts bounds the submissions of one payout.
 const MaxAttempts = 20

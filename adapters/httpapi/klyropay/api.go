@@ -122,7 +122,6 @@ type Options struct {
 
 // Defaults.
 const (
-	DefaultRateLimit    = 600
 	DefaultFailureLimit = 300
 	defaultPayinExpiry  = 10 * time.Minute
 	defaultSubmitWithin = 15 * time.Second

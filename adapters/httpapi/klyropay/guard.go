@@ -4,7 +4,6 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
-	"slices"
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/httpapi"
@@ -58,7 +57,7 @@ func (a *API) guard(need access, serve func(http.ResponseWriter, *http.Request, 
 		case len(m.AllowedIPs) == 0:
 			httpapi.Fail(w, http.StatusForbidden, messageNoWhitelist)
 			return
-		case !c.exchange.Client.IsValid() || !httpapi.Contains(m.AllowedIPs, c.exchange.Client):
+		case !m.Allows(c.exchange.Client):
 			httpapi.Fail(w, http.StatusForbidden, messageNotListed)
 			return
 		}
@@ -66,7 +65,7 @@ func (a *API) guard(need access, serve func(http.ResponseWriter, *http.Request, 
 			limited(w, wait)
 			return
 		}
-		if m.Suspended || need.service != "" && !slices.Contains(m.Services, need.service) || need.full && c.key.Role != merchant.Full {
+		if m.Suspended || need.service != "" && !m.HasService(need.service) || need.full && c.key.Role != merchant.Full {
 			httpapi.Fail(w, http.StatusForbidden, messageNoAccess)
 			return
 		}

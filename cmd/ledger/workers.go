@@ -1,0 +1,66 @@
+package main
+
+import (
+	"context"
+	"sync"
+	"time"
+)
+
+// startWorkers starts everything that runs in the background; all of it ends when ctx does.
+func (s *server) startWorkers(ctx context.Context, running *sync.WaitGroup) {
+	running.Go(func() { s.tail.Run(ctx) })
+	run := func(name string, f func(context.Context) error) {
+		running.Go(func() {
+			if err := f(ctx); err != nil && ctx.Err() == nil {
+				s.logger.Error("a worker ended", "part", name, "error", err)
+			}
+		})
+	}
+	run("views", s.views.Run)
+	run("bus", s.router.Run)
+	run("expiry", s.expiry.Run)
+	run("prune", s.prune)
+	running.Go(func() { s.sender.Run(ctx) })
+	if s.dispatch != nil {
+		run("dispatch", s.dispatch.Run)
+	}
+	if s.bank != nil && s.bank.server != nil {
+		run("sandbox", s.bank.server.Run)
+	}
+	run("recover", s.recover)
+}
+
+// recover makes the jobs again that pending payments need, in case work storage was lost. The views tell which those are.
+func (s *server) recover(ctx context.Context) error {
+	for {
+		err := s.expiry.Recover(ctx, s.ports)
+		if err == nil && s.dispatch != nil {
+			err = s.dispatch.Recover(ctx, s.ports)
+		}
+		if err == nil {
+			return nil
+		}
+		s.logger.Warn("jobs of pending payments were not checked; trying again", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-time.After(recoverRetry):
+		}
+	}
+}
+
+// prune removes stored answers of Idempotency-Keys that are old; a repeat is then answered from the payment.
+func (s *server) prune(ctx context.Context) error {
+	tick := time.NewTicker(pruneInterval)
+	defer tick.Stop()
+	for {
+		if _, err := s.stores.work.PruneAnswers(ctx, time.Now().Add(-answersKeptFor)); err != nil && ctx.Err() == nil {
+			s.logger.Warn("stored answers were not pruned", "error", err)
+		}
+		select {
+		case <-ctx.Done():
+			return nil
+		case <-tick.C:
+		}
+	}
+}
