@@ -19,12 +19,12 @@ run: build ## build and start the server on the embedded store, with a demo merc
 	./bin/ledger serve --demo
 
 .PHONY: test
-test: postgres node ## run every test; gets what it needs by itself
-	LEDGER_TEST_NODE=required $(WITHPG) $(GO) test -timeout 15m ./...
+test: postgres node php ## run every test; gets what it needs by itself
+	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required $(WITHPG) $(GO) test -timeout 15m ./...
 
 .PHONY: race
-race: postgres node ## run every test under the race detector (needs a C compiler)
-	LEDGER_TEST_NODE=required $(WITHPG) $(GO) test -race -timeout 30m ./...
+race: postgres node php ## run every test under the race detector (needs a C compiler)
+	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required $(WITHPG) $(GO) test -race -timeout 30m ./...
 
 .PHONY: lint
 lint: $(LINT) ## gofmt, vet and the linters
@@ -59,14 +59,16 @@ postgres:
 	[ -e /etc/postgresql-common/createcluster.conf ] || echo 'create_main_cluster = false' > /etc/postgresql-common/createcluster.conf; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends postgresql >/dev/null
 
-# The callback tests run the sample verifiers of the API document: they are written for Node.
-.PHONY: node
-node:
-	@if command -v node >/dev/null; then exit 0; fi; \
+# The callback tests run the sample verifiers of the API document: one is written for Node, one for PHP.
+.PHONY: node php
+node: PACKAGE := nodejs
+php: PACKAGE := php-cli
+node php:
+	@if command -v $@ >/dev/null; then exit 0; fi; \
 	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
-	  echo 'The callback tests need Node: install the Debian package nodejs.' >&2; exit 1; fi; \
-	echo 'Installing the Debian package nodejs for the tests'; \
-	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends nodejs >/dev/null
+	  echo 'The callback tests need $@: install the Debian package $(PACKAGE).' >&2; exit 1; fi; \
+	echo 'Installing the Debian package $(PACKAGE) for the tests'; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGE) >/dev/null
 
 .PHONY: clean
 clean: ## remove what was built; data stays

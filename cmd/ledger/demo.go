@@ -13,7 +13,6 @@ import (
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/merchant"
-	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/vault"
 )
 
@@ -53,12 +52,17 @@ func (s *server) demoKey(ctx context.Context) (string, error) {
 	if err := s.stores.vault.PutSecret(ctx, demoSecret, []byte(text)); err != nil {
 		return "", err
 	}
-	_, err = s.ledger.SubmitMerchant(ctx, merchant.Create{
+	create := merchant.Create{
 		Of: merchant.Of{Merchant: demoMerchant, Actor: "system:demo"}, Name: "Demo merchant",
 		Services:   []merchant.Service{merchant.Payin, merchant.Payout},
 		AllowedIPs: []netip.Prefix{netip.MustParsePrefix("127.0.0.0/8"), netip.MustParsePrefix("::1/128")},
 		Plan:       fee.Default(), Key: key, At: time.Now(),
-	}, eventstore.Origin{Actor: "system:demo"})
+	}
+	from, err := origin("system:demo", "serve --demo", create)
+	if err != nil {
+		return "", err
+	}
+	_, err = s.ledger.SubmitMerchant(ctx, create, from)
 	if domain.CodeOf(err) == domain.Stale || domain.CodeOf(err) == domain.Duplicate { // another process was faster
 		stored, err := s.stores.vault.Secret(ctx, demoSecret)
 		if errors.Is(err, vault.ErrNotFound) {

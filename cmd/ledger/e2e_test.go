@@ -53,6 +53,22 @@ func TestPayins(t *testing.T) {
 			entries, _ := o["suspense"].([]any)
 			return len(entries) == 2
 		})
+		// An operator gives the merchant the one and sends the other back, beside the server.
+		var listed struct {
+			Suspense []struct {
+				ID     string `json:"id"`
+				Amount string `json:"amount"`
+			}
+		}
+		w.ledger(&listed, "suspense", "list")
+		for _, entry := range listed.Suspense {
+			what := "refund"
+			if entry.Amount == "799.00" {
+				what = "credit"
+			}
+			w.ledger(nil, "suspense", what, entry.ID, "--reason", "the customer said so")
+		}
+		w.wantBalance(m, "2474.01", "0.00") // 1683 + 799 - 7.99
 		for payin, want := range map[*object][]string{
 			&paid: {"success"}, &failed: {"failed"}, &expired: {"expired"}, &late: {"expired", "success"}, &wrong: {"expired"},
 		} {
@@ -343,9 +359,25 @@ func TestLogsHoldNoSecrets(t *testing.T) {
 	w.call(testMerchant{Key: "klyro_wrong"}, http.MethodGet, "/api/v1/wallet/balance", "")
 	w.stop()
 	all := w.stderr.String() + w.stdout.String()
-	for _, private := range []string{m.Key, "klyro_wrong", "9876543210", "Rahul", "40001234567899"} {
-		if strings.Contains(all, private) {
-			t.Errorf("the log holds %q", private)
+	private := []string{m.Key, "klyro_wrong", "9876543210", "Rahul", "40001234567899"}
+	for _, p := range private {
+		if strings.Contains(all, p) {
+			t.Errorf("the log holds %q", p)
+		}
+	}
+	files, err := filepath.Glob(filepath.Join(dir, "*.db*"))
+	if err != nil || len(files) < 5 {
+		t.Fatalf("databases %v, %v", files, err)
+	}
+	for _, file := range files {
+		raw, err := os.ReadFile(file)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, p := range private {
+			if strings.Contains(string(raw), p) {
+				t.Errorf("%s holds %q in clear", filepath.Base(file), p)
+			}
 		}
 	}
 	requests := 0

@@ -18,7 +18,7 @@ import (
 type suspenseCommand struct {
 	List   suspenseList   `cmd:"" help:"List money in suspense."`
 	Credit suspenseCredit `cmd:"" help:"Give it to the merchant, less the commission of the payin's own fee plan."`
-	Refund suspenseRefund `cmd:"" help:"Send it back through the gateway that brought it."`
+	Refund suspenseRefund `cmd:"" help:"Book it as sent back through the gateway that brought it; the refund itself is made there."`
 }
 
 type suspenseList struct {

@@ -318,10 +318,17 @@ func TestReplaceRefused(t *testing.T) {
 	if err := store.Append(t.Context(), head, records); err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []string{"events", "evidence", "keys"} {
+	for _, table := range []string{"events", "evidence", "keys", "heads", "ledger"} {
 		replace := fmt.Sprintf("REPLACE INTO %s SELECT * FROM %s", table, table)
 		if err := execute(t.Context(), path, replace); err == nil || !strings.Contains(err.Error(), "append-only") {
 			t.Errorf("%s: %v", replace, err)
+		}
+	}
+	const back = "REPLACE INTO heads SELECT partition, 0, hash, epoch, recorded_at FROM heads" // to write events anew behind it
+	const beyond = "INSERT INTO heads (partition, seq, hash, epoch) VALUES (7, 5, x'00', 0)"
+	for _, statement := range []string{back, beyond} {
+		if err := execute(t.Context(), path, statement); err == nil || !strings.Contains(err.Error(), "append-only") {
+			t.Errorf("%s: %v", statement, err)
 		}
 	}
 	if n := count(t, store); n != 3 {

@@ -74,7 +74,7 @@ func identity(ctx context.Context, db *sql.DB) error {
 	}
 	defer tx.Rollback() //nolint:errcheck // after a commit it has nothing to do; after a failure that failure is what counts
 	id := uuid.New()
-	result, err := tx.ExecContext(ctx, "INSERT INTO ledger (one, id, partitions) VALUES (1, $1, $2) ON CONFLICT DO NOTHING", id.String(), Partitions)
+	result, err := tx.ExecContext(ctx, "INSERT INTO ledger (one, id, partitions) SELECT 1, $1, $2 WHERE NOT EXISTS (SELECT 1 FROM ledger)", id.String(), Partitions)
 	if err != nil {
 		return err
 	}

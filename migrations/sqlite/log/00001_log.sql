@@ -105,6 +105,18 @@ CREATE TRIGGER keys_delete BEFORE DELETE ON keys
 BEGIN SELECT RAISE(ABORT, 'the log is append-only: keys are never deleted'); END;
 -- +goose StatementEnd
 
+-- REPLACE fires no delete trigger: what it would replace is refused before.
+-- +goose StatementBegin
+CREATE TRIGGER heads_insert BEFORE INSERT ON heads
+WHEN NEW.seq <> 0 OR EXISTS (SELECT 1 FROM heads WHERE partition = NEW.partition AND seq > 0)
+BEGIN SELECT RAISE(ROLLBACK, 'the log is append-only: a head only moves forward'); END;
+-- +goose StatementEnd
+
+-- +goose StatementBegin
+CREATE TRIGGER ledger_insert BEFORE INSERT ON ledger WHEN EXISTS (SELECT 1 FROM ledger)
+BEGIN SELECT RAISE(ROLLBACK, 'the log is append-only: its id and partitions are fixed'); END;
+-- +goose StatementEnd
+
 -- A head moves forward only; its hash moves with it, except in an empty partition, which an import may adopt.
 -- +goose StatementBegin
 CREATE TRIGGER heads_forward BEFORE UPDATE ON heads
