@@ -183,6 +183,18 @@ func TestSixteenIdenticalPayouts(t *testing.T) {
 		}
 		w.wantBalance(m, "96980.00", "0.00")
 		w.verify()
+
+		// What the command line changes, the server honours.
+		for _, change := range []struct {
+			name   string
+			status int
+		}{{"suspend", http.StatusForbidden}, {"resume", http.StatusOK}} {
+			w.ledger(nil, "merchant", change.name, m.ID)
+			w.eventually(5*time.Second, change.name+" is honoured", func() bool {
+				status, _ := w.call(m, http.MethodGet, "/api/v1/wallet/balance", "")
+				return status == change.status
+			})
+		}
 	})
 }
 
