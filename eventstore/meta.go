@@ -3,6 +3,7 @@ package eventstore
 import (
 	"encoding/json"
 	"fmt"
+	"unicode/utf8"
 )
 
 // Meta is what a record's Meta column holds: the command that caused the record, and where the command came from.
@@ -14,13 +15,36 @@ type Meta struct {
 	BodyHash string `json:"body,omitempty"` // SHA-256 of the request body, hexadecimal; compared on Idempotency-Key replays
 }
 
-// Bytes encodes m for a record.
+// Bytes encodes m for a record, as encoding/json does.
 func (m Meta) Bytes() []byte {
-	b, err := json.Marshal(m)
-	if err != nil {
-		panic("eventstore: meta of strings does not marshal: " + err.Error())
+	const names = len(`{"cmd":"","actor":"","req":"","body":""}`)
+	b := make([]byte, 0, names+len(m.Command)+len(m.Actor)+len(m.Request)+len(m.BodyHash))
+	b = appendText(append(b, `{"cmd":`...), m.Command)
+	b = appendText(append(b, `,"actor":`...), m.Actor)
+	if m.Request != "" {
+		b = appendText(append(b, `,"req":`...), m.Request)
 	}
-	return b
+	if m.BodyHash != "" {
+		b = appendText(append(b, `,"body":`...), m.BodyHash)
+	}
+	return append(b, '}')
+}
+
+// appendText writes a text as JSON. Letters, digits and what ids are made of stand as they are; a text of anything else is
+// left to encoding/json.
+func appendText(b []byte, s string) []byte {
+	for i := range len(s) {
+		if c := s[i]; c < ' ' || c >= utf8.RuneSelf || c == '"' || c == '\\' || c == '<' || c == '>' || c == '&' {
+			text, err := json.Marshal(s)
+			if err != nil {
+				panic("eventstore: a string does not marshal: " + err.Error())
+			}
+			return append(b, text...)
+		}
+	}
+	b = append(b, '"')
+	b = append(b, s...)
+	return append(b, '"')
 }
 
 // ParseMeta reads a record's Meta.

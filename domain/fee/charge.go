@@ -43,17 +43,18 @@ func (t Tariff) Quote(amount money.Amount) (commission, tax money.Amount, err er
 		return commission, tax, domain.InvalidField("amount", "must be more than zero")
 	}
 	c := amount.Currency()
-	figure := money.Round(t.Commission.figure(amount.Decimal()), c)
-	if t.GST.Rate.IsZero() {
-		return figure, money.Zero(c), nil
-	}
 	exp, _ := c.Exponent()
-	if t.GST.Included {
-		tax = money.Round(figure.Decimal().Mul(t.GST.Rate).DivRound(hundred.Add(t.GST.Rate), exp), c)
-		return figure, tax, nil
+	figure := t.Commission.figure(amount.Decimal()).Round(exp)
+	commission = money.Round(figure, c)
+	if t.GST.Rate.IsZero() {
+		return commission, money.Zero(c), nil
 	}
-	tax = money.Round(figure.Decimal().Mul(t.GST.Rate).Shift(-2), c)
-	return figure.Add(tax), tax, nil
+	if t.GST.Included {
+		tax = money.Round(figure.Mul(t.GST.Rate).DivRound(hundred.Add(t.GST.Rate), exp), c)
+		return commission, tax, nil
+	}
+	tax = money.Round(figure.Mul(t.GST.Rate).Shift(-2), c)
+	return commission.Add(tax), tax, nil
 }
 
 // figure is the unrounded commission.
@@ -65,7 +66,10 @@ func (s Schedule) figure(amount decimal.Decimal) decimal.Decimal {
 			break
 		}
 	}
-	f := amount.Mul(percent).Shift(-2).Add(flat)
+	f := flat
+	if !percent.IsZero() {
+		f = amount.Mul(percent).Shift(-2).Add(flat)
+	}
 	if f.LessThan(s.Floor) {
 		f = s.Floor
 	}

@@ -25,7 +25,7 @@ func (a Amount) Allocate(weights ...int64) ([]Amount, error) {
 		return nil, errors.New("nothing to allocate over: no weight is positive")
 	}
 	exp, _ := a.currency.Exponent()
-	total := a.value.Shift(exp).BigInt()
+	total := a.Decimal().Shift(exp).BigInt()
 	negative := total.Sign() < 0
 	total.Abs(total)
 
@@ -53,5 +53,5 @@ func (a Amount) Allocate(weights ...int64) ([]Amount, error) {
 }
 
 func fromUnits(n *big.Int, exp int32, c Currency) Amount {
-	return Amount{decimal.NewFromBigInt(n, -exp), c}
+	return of(decimal.NewFromBigInt(n, -exp), c)
 }

@@ -2,10 +2,10 @@
 package money
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"math"
-	"strings"
 
 	"github.com/shopspring/decimal"
 )
@@ -34,8 +34,12 @@ func (c Currency) Exponent() (int32, bool) {
 
 // Amount is an exact amount of money. Its value never has more decimals than its currency. The zero Amount is no amount
 // of no currency: use Zero.
+//
+// What fits 64 bits of minor units, as all but absurd amounts do, is kept as such: sums of it cost nanoseconds and no
+// memory. Beyond, the value is a decimal, and the arithmetic is that of decimals.
 type Amount struct {
-	value    decimal.Decimal
+	minor    int64            // from -MaxInt64 to MaxInt64, so that its opposite fits, too; zero where exact is set
+	exact    *decimal.Decimal // what minor cannot hold, or has been decoded and not been given its currency; never written to
 	currency Currency
 }
 
@@ -51,62 +55,50 @@ func New(value decimal.Decimal, c Currency) (Amount, error) {
 	if !value.Equal(value.Truncate(exp)) {
 		return Amount{}, fmt.Errorf("%s %s has more than %d decimals", value, c, exp)
 	}
-	return Amount{value, c}, nil
-}
-
-// Parse reads a plain decimal such as "1000", "-12.5" or "1000.00": digits, at most one point, no exponent, no spaces.
-func Parse(s string, c Currency) (Amount, error) {
-	if !plain(s) {
-		return Amount{}, fmt.Errorf("%q is not a plain decimal number", s)
-	}
-	d, err := decimal.NewFromString(s)
-	if err != nil {
-		return Amount{}, fmt.Errorf("%q is not a decimal number: %w", s, err)
-	}
-	return New(d, c)
-}
-
-// plain accepts [-]digits[.digits] of up to 30 characters.
-func plain(s string) bool {
-	s = strings.TrimPrefix(s, "-")
-	whole, frac, point := strings.Cut(s, ".")
-	return len(s) <= 30 && digits(whole) && (!point || digits(frac))
-}
-
-func digits(s string) bool {
-	for _, r := range s {
-		if r < '0' || r > '9' {
-			return false
-		}
-	}
-	return s != ""
-}
-
-// MustParse is Parse for constants.
-func MustParse(s string, c Currency) Amount {
-	a, err := Parse(s, c)
-	if err != nil {
-		panic("money: " + err.Error())
-	}
-	return a
+	return of(value, c), nil
 }
 
 // Round makes an amount from a value with any number of decimals, half away from zero ("half-up" of Indian practice).
 func Round(value decimal.Decimal, c Currency) Amount {
 	exp, _ := c.Exponent()
-	return Amount{value.Round(exp), c}
+	return of(value.Round(exp), c)
 }
 
 // FromMinor makes an amount from minor units (paisa).
 func FromMinor(n int64, c Currency) Amount {
+	if n == math.MinInt64 {
+		exp, _ := c.Exponent()
+		return of(decimal.New(n, -exp), c)
+	}
+	return Amount{minor: n, currency: c}
+}
+
+// of is the amount of a value that has no more decimals than its currency.
+func of(value decimal.Decimal, c Currency) Amount {
+	if value.IsZero() {
+		return Zero(c)
+	}
 	exp, _ := c.Exponent()
-	return Amount{decimal.New(n, -exp), c}
+	shifted := value.Shift(exp)
+	switch digits := int(shifted.Exponent()) + shifted.NumDigits(); { // before the point
+	case digits <= safeDigits:
+		return Amount{minor: shifted.IntPart(), currency: c}
+	case digits == safeDigits+1:
+		if n := shifted.BigInt(); n.IsInt64() && n.Int64() != math.MinInt64 {
+			return Amount{minor: n.Int64(), currency: c}
+		}
+	}
+	exact := value // the one that escapes
+	return Amount{exact: &exact, currency: c}
 }
 
 // Minor is the amount in minor units (paisa). False when it does not fit 64 bits.
 func (a Amount) Minor() (int64, bool) {
+	if a.exact == nil {
+		return a.minor, true
+	}
 	exp, _ := a.currency.Exponent()
-	shifted := a.value.Shift(exp)
+	shifted := a.exact.Shift(exp)
 	if shifted.Abs().GreaterThan(decimal.NewFromInt(math.MaxInt64)) {
 		return 0, false
 	}
@@ -117,27 +109,45 @@ func (a Amount) Minor() (int64, bool) {
 func (a Amount) Currency() Currency { return a.currency }
 
 // Decimal is the amount without its currency.
-func (a Amount) Decimal() decimal.Decimal { return a.value }
+func (a Amount) Decimal() decimal.Decimal {
+	if a.exact != nil {
+		return *a.exact
+	}
+	exp, _ := a.currency.Exponent()
+	return decimal.New(a.minor, -exp)
+}
 
 // Add is a + b. It panics on different currencies: commands are checked for that at the door.
 func (a Amount) Add(b Amount) Amount {
 	a.same(b)
-	return Amount{a.value.Add(b.value), a.currency}
+	if a.exact == nil && b.exact == nil {
+		sum := a.minor + b.minor
+		overflow := (a.minor^sum)&(b.minor^sum) < 0 // its sign is that of neither
+		if !overflow && sum != math.MinInt64 {
+			return Amount{minor: sum, currency: a.currency}
+		}
+	}
+	return of(a.Decimal().Add(b.Decimal()), a.currency)
 }
 
 // Sub is a - b.
-func (a Amount) Sub(b Amount) Amount {
-	a.same(b)
-	return Amount{a.value.Sub(b.value), a.currency}
-}
+func (a Amount) Sub(b Amount) Amount { return a.Add(b.Neg()) }
 
 // Neg is -a.
-func (a Amount) Neg() Amount { return Amount{a.value.Neg(), a.currency} }
+func (a Amount) Neg() Amount {
+	if a.exact == nil {
+		return Amount{minor: -a.minor, currency: a.currency}
+	}
+	return of(a.exact.Neg(), a.currency)
+}
 
 // Cmp compares: -1, 0, 1.
 func (a Amount) Cmp(b Amount) int {
 	a.same(b)
-	return a.value.Cmp(b.value)
+	if a.exact == nil && b.exact == nil {
+		return cmp.Compare(a.minor, b.minor)
+	}
+	return a.Decimal().Cmp(b.Decimal())
 }
 
 // Min is the smaller of the two.
@@ -149,13 +159,18 @@ func (a Amount) Min(b Amount) Amount {
 }
 
 // Sign is -1, 0 or 1.
-func (a Amount) Sign() int { return a.value.Sign() }
+func (a Amount) Sign() int {
+	if a.exact != nil {
+		return a.exact.Sign()
+	}
+	return cmp.Compare(a.minor, 0)
+}
 
 // IsZero reports whether it is nothing.
-func (a Amount) IsZero() bool { return a.value.IsZero() }
+func (a Amount) IsZero() bool { return a.Sign() == 0 }
 
 // Equal reports the same value in the same currency.
-func (a Amount) Equal(b Amount) bool { return a.currency == b.currency && a.value.Equal(b.value) }
+func (a Amount) Equal(b Amount) bool { return a.currency == b.currency && a.Cmp(b) == 0 }
 
 func (a Amount) same(b Amount) {
 	if a.currency != b.currency {
@@ -163,35 +178,5 @@ func (a Amount) same(b Amount) {
 	}
 }
 
-// Fixed is the value with all decimals of its currency: "1000.00".
-func (a Amount) Fixed() string {
-	exp, _ := a.currency.Exponent()
-	return a.value.StringFixed(exp)
-}
-
-// Short is the value without trailing zeros: "1000", "990.5".
-func (a Amount) Short() string { return a.value.String() }
-
-func (a Amount) String() string { return a.Fixed() + " " + string(a.currency) }
-
-// MarshalJSON writes the value alone, as a string: events name their currency once.
-func (a Amount) MarshalJSON() ([]byte, error) {
-	return []byte(`"` + a.Fixed() + `"`), nil
-}
-
-// UnmarshalJSON reads the value alone; In gives it its currency.
-func (a *Amount) UnmarshalJSON(b []byte) error {
-	s := string(b)
-	if len(s) < 2 || s[0] != '"' || s[len(s)-1] != '"' || !plain(s[1:len(s)-1]) {
-		return fmt.Errorf("amount %s is not a decimal string", s)
-	}
-	d, err := decimal.NewFromString(s[1 : len(s)-1])
-	if err != nil {
-		return fmt.Errorf("amount %s: %w", s, err)
-	}
-	a.value = d
-	return nil
-}
-
 // In gives a decoded amount its currency.
-func (a Amount) In(c Currency) (Amount, error) { return New(a.value, c) }
+func (a Amount) In(c Currency) (Amount, error) { return New(a.Decimal(), c) }

@@ -63,7 +63,7 @@ func TestGoldens(t *testing.T) {
 		if e.Type() != g.typ || e.Schema() != g.schema {
 			t.Errorf("%s: decodes as %s, version %d", g.name, e.Type(), e.Schema())
 		}
-		for _, a := range e.amounts() {
+		for _, a := range amounts(e) {
 			if a.Currency() != e.Header().Currency {
 				t.Errorf("%s: amount %s has not the event's currency", g.name, a)
 			}

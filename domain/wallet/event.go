@@ -13,8 +13,8 @@ type Event interface {
 	Schema() int
 	// Header is what all events share.
 	Header() *Of
-	// amounts lists the event's amounts, so that decoding can give them the currency.
-	amounts() []*money.Amount
+	// fields carries the event's fields, in stored order.
+	fields(c *codec)
 }
 
 // Of says which wallet and payment an event is about.

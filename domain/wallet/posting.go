@@ -36,49 +36,50 @@ func AccountFloat(gateway string) string { return "gateway:" + gateway + ":float
 // of the event alone, so that the books can be written anew from the log. Nil for an event that moves nothing.
 func Postings(e Event) []Posting {
 	of := e.Header()
-	available, locked := AccountAvailable(of.Merchant), AccountLocked(of.Merchant)
+	available := func() string { return AccountAvailable(of.Merchant) } // a name costs memory: it is made where it is used
+	locked := func() string { return AccountLocked(of.Merchant) }
 	var b entry
 	switch e := e.(type) {
 	case *PayinSucceeded:
 		b.debit(AccountGatewayReceivable(e.Gateway), e.Amount)
-		b.credit(available, e.Net())
+		b.credit(available(), e.Net())
 		b.earn(e.Priced)
 	case *PayinSuspended:
 		b.move(AccountGatewayReceivable(e.Gateway), AccountSuspense, e.Amount)
 	case *SuspenseCredited:
 		b.debit(AccountSuspense, e.Amount)
-		b.credit(available, e.Net())
+		b.credit(available(), e.Net())
 		b.earn(e.Priced)
 	case *SuspenseRefunded:
 		b.move(AccountSuspense, AccountGatewayReceivable(e.Gateway), e.Amount)
 	case *PayoutInitiated:
-		b.move(available, locked, e.Gross())
+		b.move(available(), locked(), e.Gross())
 	case *PayoutSucceeded:
-		b.debit(locked, e.Gross())
+		b.debit(locked(), e.Gross())
 		b.credit(AccountFloat(e.Gateway), e.Amount)
 		b.earn(e.Priced)
 	case *PayoutFailed:
-		b.move(locked, available, e.Gross())
+		b.move(locked(), available(), e.Gross())
 	case *PayoutRefunded:
-		b.move(locked, available, e.Gross())
+		b.move(locked(), available(), e.Gross())
 	case *PayoutReturned:
 		b.debit(AccountFloat(e.Gateway), e.Amount)
 		b.debit(AccountCommission, e.Commission.Sub(e.Tax))
 		b.debit(AccountTax, e.Tax)
-		b.credit(available, e.Gross())
+		b.credit(available(), e.Gross())
 	case *PayoutPaidAfterRefund:
-		b.debit(available, e.Taken)
+		b.debit(available(), e.Taken)
 		b.debit(AccountReceivable(of.Merchant), e.Owed)
 		b.credit(AccountFloat(e.Gateway), e.Amount)
 		b.earn(e.Priced)
 	case *WalletAdjusted:
-		b.adjust(available, e.Amount)
+		b.adjust(available(), e.Amount)
 	case *WalletRecovered:
-		b.move(available, AccountReceivable(of.Merchant), e.Amount)
+		b.move(available(), AccountReceivable(of.Merchant), e.Amount)
 	case *WalletHeld:
-		b.move(available, locked, e.Amount)
+		b.move(available(), locked(), e.Amount)
 	case *WalletReleased:
-		b.move(locked, available, e.Amount)
+		b.move(locked(), available(), e.Amount)
 	}
 	return b
 }
@@ -87,15 +88,24 @@ func Postings(e Event) []Posting {
 type entry []Posting
 
 func (b *entry) debit(account string, a money.Amount) {
-	if !a.IsZero() {
-		*b = append(*b, Posting{Account: account, Debit: a, Credit: money.Zero(a.Currency())})
-	}
+	b.line(Posting{Account: account, Debit: a, Credit: money.Zero(a.Currency())})
 }
 
 func (b *entry) credit(account string, a money.Amount) {
-	if !a.IsZero() {
-		*b = append(*b, Posting{Account: account, Debit: money.Zero(a.Currency()), Credit: a})
+	b.line(Posting{Account: account, Debit: money.Zero(a.Currency()), Credit: a})
+}
+
+// usualLines is how many lines all entries have at most, but that of a payment after a refund.
+const usualLines = 4
+
+func (b *entry) line(p Posting) {
+	if p.Debit.IsZero() && p.Credit.IsZero() {
+		return
 	}
+	if *b == nil {
+		*b = make(entry, 0, usualLines)
+	}
+	*b = append(*b, p)
 }
 
 func (b *entry) move(from, to string, a money.Amount) {

@@ -1,7 +1,5 @@
 package wallet
 
-import "github.com/khata-ledger/khata/domain/money"
-
 // blank returns an empty event of a stored type and version, nil when there is none such. An old version of a type gets a
 // case of its own here, with the shape that it had.
 func blank(typ string, schema int) Event {
@@ -127,27 +125,3 @@ func (*WalletAdjusted) Schema() int        { return 1 }
 func (*WalletRecovered) Schema() int       { return 1 }
 func (*WalletHeld) Schema() int            { return 1 }
 func (*WalletReleased) Schema() int        { return 1 }
-
-func (p *Priced) list() []*money.Amount { return []*money.Amount{&p.Amount, &p.Commission, &p.Tax} }
-
-func (e *PayinCreated) amounts() []*money.Amount          { return e.list() }
-func (e *PayinSucceeded) amounts() []*money.Amount        { return e.list() }
-func (*PayinFailed) amounts() []*money.Amount             { return nil }
-func (*PayinExpired) amounts() []*money.Amount            { return nil }
-func (e *PayinSuspended) amounts() []*money.Amount        { return []*money.Amount{&e.Amount, &e.Asked} }
-func (*PayinNoted) amounts() []*money.Amount              { return nil }
-func (e *SuspenseCredited) amounts() []*money.Amount      { return e.list() }
-func (e *SuspenseRefunded) amounts() []*money.Amount      { return []*money.Amount{&e.Amount} }
-func (e *PayoutInitiated) amounts() []*money.Amount       { return e.list() }
-func (*PayoutSubmitted) amounts() []*money.Amount         { return nil }
-func (e *PayoutSucceeded) amounts() []*money.Amount       { return e.list() }
-func (e *PayoutFailed) amounts() []*money.Amount          { return e.list() }
-func (e *PayoutRefunded) amounts() []*money.Amount        { return e.list() }
-func (e *PayoutReturned) amounts() []*money.Amount        { return e.list() }
-func (e *PayoutPaidAfterRefund) amounts() []*money.Amount { return append(e.list(), &e.Taken, &e.Owed) }
-func (*PayoutAnomaly) amounts() []*money.Amount           { return nil }
-func (*PayoutNoted) amounts() []*money.Amount             { return nil }
-func (e *WalletAdjusted) amounts() []*money.Amount        { return []*money.Amount{&e.Amount} }
-func (e *WalletRecovered) amounts() []*money.Amount       { return []*money.Amount{&e.Amount} }
-func (e *WalletHeld) amounts() []*money.Amount            { return []*money.Amount{&e.Amount} }
-func (e *WalletReleased) amounts() []*money.Amount        { return []*money.Amount{&e.Amount} }

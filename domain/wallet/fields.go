@@ -1,0 +1,170 @@
+package wallet
+
+// The stored shape of every event: its fields, in the order in which they are written. It never changes; see codec.
+
+func (e *PayinCreated) fields(c *codec) {
+	c.of(&e.Of)
+	c.priced(&e.Priced)
+	c.text("order_id", &e.OrderID)
+	c.text("txn_ref", &e.TxnRef)
+	c.text("phone_last4", &e.PhoneLast4)
+	c.text("sealed", &e.Sealed)
+	c.text("intent_url", &e.IntentURL)
+	c.text("gateway", &e.Gateway)
+	c.time("expires_at", &e.ExpiresAt)
+}
+
+func (e *PayinSucceeded) fields(c *codec) {
+	c.of(&e.Of)
+	c.priced(&e.Priced)
+	c.text("gateway", &e.Gateway)
+	c.text("payment_id", &e.PaymentID)
+	c.text("utr", &e.UTR)
+	c.flag("late", &e.Late)
+}
+
+func (e *PayinFailed) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("gateway", &e.Gateway)
+	c.text("reason", &e.Reason)
+}
+
+func (e *PayinExpired) fields(c *codec) { c.of(&e.Of) }
+
+func (e *PayinSuspended) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("suspense", &e.Suspense)
+	c.amount("amount", &e.Amount)
+	c.amount("asked", &e.Asked)
+	c.text("gateway", &e.Gateway)
+	c.text("payment_id", &e.PaymentID)
+	c.text("utr", &e.UTR)
+	c.text("reason", &e.Reason)
+}
+
+func (e *PayinNoted) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("gateway", &e.Gateway)
+	c.text("claim", &e.Claim)
+	c.flag("anomaly", &e.Anomaly)
+}
+
+func (e *SuspenseCredited) fields(c *codec) {
+	c.of(&e.Of)
+	c.priced(&e.Priced)
+	c.text("suspense", &e.Suspense)
+	c.text("reason", &e.Reason)
+	c.text("actor", &e.Actor)
+}
+
+func (e *SuspenseRefunded) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("suspense", &e.Suspense)
+	c.amount("amount", &e.Amount)
+	c.text("gateway", &e.Gateway)
+	c.text("reason", &e.Reason)
+	c.text("actor", &e.Actor)
+}
+
+func (e *PayoutInitiated) fields(c *codec) {
+	c.of(&e.Of)
+	c.priced(&e.Priced)
+	c.text("partner_request_id", &e.RequestID)
+	c.text("ifsc", &e.IFSC)
+	c.text("bank_name", &e.BankName)
+	c.text("account_last4", &e.AccountLast4)
+	c.text("account_fp", &e.AccountFingerprint)
+	c.text("transfer_type", &e.TransferType)
+	c.text("sealed", &e.Sealed)
+}
+
+func (e *PayoutSubmitted) fields(c *codec) {
+	c.of(&e.Of)
+	c.number("attempt", &e.Attempt)
+	c.text("gateway", &e.Gateway)
+	c.text("reference", &e.Reference)
+}
+
+func (e *PayoutSucceeded) fields(c *codec) {
+	c.of(&e.Of)
+	c.priced(&e.Priced)
+	c.text("gateway", &e.Gateway)
+	c.text("utr", &e.UTR)
+	c.text("bank_reference", &e.BankReference)
+	c.option("actor", &e.Actor)
+}
+
+func (e *PayoutFailed) fields(c *codec) {
+	c.of(&e.Of)
+	c.priced(&e.Priced)
+	c.text("reason", &e.Reason)
+}
+
+func (e *PayoutRefunded) fields(c *codec) {
+	c.of(&e.Of)
+	c.priced(&e.Priced)
+	c.text("gateway", &e.Gateway)
+	c.text("reason", &e.Reason)
+	c.option("actor", &e.Actor)
+}
+
+func (e *PayoutReturned) fields(c *codec) {
+	c.of(&e.Of)
+	c.priced(&e.Priced)
+	c.text("gateway", &e.Gateway)
+	c.text("return_reference", &e.ReturnReference)
+	c.text("reason", &e.Reason)
+	c.option("actor", &e.Actor)
+}
+
+func (e *PayoutPaidAfterRefund) fields(c *codec) {
+	c.of(&e.Of)
+	c.priced(&e.Priced)
+	c.amount("taken", &e.Taken)
+	c.amount("owed", &e.Owed)
+	c.text("gateway", &e.Gateway)
+	c.text("utr", &e.UTR)
+	c.text("bank_reference", &e.BankReference)
+	c.option("actor", &e.Actor)
+}
+
+func (e *PayoutAnomaly) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("gateway", &e.Gateway)
+	c.text("status", &e.Status)
+	c.text("claim", &e.Claim)
+	c.text("detail", &e.Detail)
+}
+
+func (e *PayoutNoted) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("gateway", &e.Gateway)
+	c.text("claim", &e.Claim)
+	c.option("utr", &e.UTR)
+}
+
+func (e *WalletAdjusted) fields(c *codec) {
+	c.of(&e.Of)
+	c.amount("amount", &e.Amount)
+	c.text("reason", &e.Reason)
+	c.text("actor", &e.Actor)
+}
+
+func (e *WalletRecovered) fields(c *codec) {
+	c.of(&e.Of)
+	c.amount("amount", &e.Amount)
+}
+
+func (e *WalletHeld) fields(c *codec) {
+	c.of(&e.Of)
+	c.amount("amount", &e.Amount)
+	c.text("reason", &e.Reason)
+	c.text("actor", &e.Actor)
+}
+
+func (e *WalletReleased) fields(c *codec) {
+	c.of(&e.Of)
+	c.amount("amount", &e.Amount)
+	c.text("reason", &e.Reason)
+	c.text("actor", &e.Actor)
+}
