@@ -17,7 +17,8 @@ type Store interface {
 
 	// Append writes records (placed by Chain behind head) and moves the head, in one durable transaction.
 	// ErrConflict, ErrDeposed: nothing was written. ErrUnknown: ask Committed. ErrInvalid: a fault of the caller (a bound is
-	// exceeded, the records were not placed by Chain, a dedupe key is taken), and nothing was written.
+	// exceeded, the records were not placed by Chain), and nothing was written. That no dedupe key is taken is for the caller
+	// to know: who has looked the keys up as of head cannot be overtaken, since then the head has moved.
 	Append(ctx context.Context, head Head, records []Record) error
 
 	// Committed finds out whether an append whose outcome is unknown took effect. It waits out the transaction in doubt
@@ -30,15 +31,22 @@ type Store interface {
 	// Read returns up to limit records behind position after, in order. Empty at the head.
 	Read(ctx context.Context, partition int, after int64, limit int) ([]Record, error)
 
-	// ReadStream returns up to limit records of a stream behind version after, in order.
+	// ReadStream returns up to limit records of a stream behind position after, in order.
 	ReadStream(ctx context.Context, partition int, stream string, after int64, limit int) ([]Record, error)
 
 	// ReadSubjects returns the records of the subjects, in order of position. What a payment can gather is bounded by
 	// the domain, so there is no limit.
 	ReadSubjects(ctx context.Context, partition int, subjects []string) ([]Record, error)
 
-	// Lookup returns, for those of the dedupe keys that are taken, the position of the record that holds them.
-	Lookup(ctx context.Context, partition int, keys []string) (map[string]int64, error)
+	// Lookup returns, for those of the dedupe keys that are taken, the position of the record that holds them: the first one,
+	// should a key have been claimed twice. Every record up to position upTo counts; newer ones may.
+	Lookup(ctx context.Context, partition int, upTo int64, keys []string) (map[string]int64, error)
+
+	// Snapshot returns the newest snapshot of a stream; false when there is none.
+	Snapshot(ctx context.Context, partition int, stream string) (Snapshot, bool, error)
+
+	// KeepSnapshot keeps a snapshot in place of the stream's former one. It is no part of the log: losing one costs time.
+	KeepSnapshot(ctx context.Context, s Snapshot) error
 
 	// Evidence returns the raw messages of one record, in order.
 	Evidence(ctx context.Context, p Position) ([]Evidence, error)

@@ -44,6 +44,7 @@ type Ledger struct {
 	tail       *tail.Tail
 	watches    *watches
 	clock      func() time.Time
+	batchMax   int
 	partitions []*executor.Executor
 }
 
@@ -56,10 +57,10 @@ func Open(ctx context.Context, log Log, sealer Sealer, t *tail.Tail, opts Option
 	if opts.Clock == nil {
 		opts.Clock = time.Now
 	}
-	l := &Ledger{log: log, sealer: sealer, tail: t, clock: opts.Clock, watches: newWatches()}
+	l := &Ledger{log: log, sealer: sealer, tail: t, clock: opts.Clock, batchMax: opts.batchMax(), watches: newWatches()}
 	for p := range info.Partitions {
 		l.partitions = append(l.partitions, executor.New(log, model{}, p, executor.Options{
-			Queue: opts.Queue, BatchMax: opts.BatchMax, Clock: opts.Clock, OnCommit: l.committed, Logger: opts.Logger,
+			Queue: opts.Queue, BatchMax: l.batchMax, Clock: opts.Clock, OnCommit: l.committed, Logger: opts.Logger,
 		}))
 	}
 	return l, nil
@@ -96,9 +97,7 @@ func (l *Ledger) Submit(ctx context.Context, c wallet.Command, o eventstore.Orig
 	if err != nil {
 		return WalletResult{}, err
 	}
-	out := *res.Answer.(*WalletResult)
-	out.First, out.Last = res.First, res.Last
-	return out, nil
+	return walletResult(&res), nil
 }
 
 // SubmitMerchant carries out a command on a merchant, and returns the merchant after it.
@@ -223,7 +222,11 @@ func (l *Ledger) Record(ctx context.Context, p eventstore.Position) (eventstore.
 // Lookup returns the position of the record that holds a dedupe key in the merchant's partition; false when it is free.
 func (l *Ledger) Lookup(ctx context.Context, merchantID, key string) (eventstore.Position, bool, error) {
 	p := l.Partition(merchantID)
-	found, err := l.log.Lookup(ctx, p, []string{key})
+	head, err := l.log.Head(ctx, p)
+	if err != nil {
+		return eventstore.Position{}, false, fmt.Errorf("looking up a dedupe key: %w", err)
+	}
+	found, err := l.log.Lookup(ctx, p, head.Seq, []string{key})
 	if err != nil {
 		return eventstore.Position{}, false, fmt.Errorf("looking up a dedupe key: %w", err)
 	}

@@ -75,18 +75,26 @@ type (
 func (model) Needs(body any, needs []executor.Need) []executor.Need {
 	switch c := body.(type) {
 	case wallet.Command:
-		// A command that claims a key may be submitted again: the key refuses it. Without one, only the log can tell whether
-		// its payment is there already.
-		of, fresh := c.Target(), c.Creates() && len(c.Keys()) > 0
+		of := c.Target()
 		return append(needs,
 			streamNeed(wallet.Stream(of.Merchant, of.Currency)),
-			executor.Need{Kind: executor.Subject, Name: of.Payment, Fresh: fresh})
+			executor.Need{Kind: executor.Subject, Name: of.Payment, Fresh: fresh(c)})
 	case operatorCommand:
 		return append(needs, streamNeed(operatorStream(c.Target().Merchant)))
 	case merchantCommand:
 		return append(needs, streamNeed(merchant.Stream(c.Target().Merchant)))
 	}
 	return needs
+}
+
+// fresh tells that the command makes its payment and claims a key of its own: submitted again, it is refused by the key. Of
+// those that claim none (adjustments, holds), only the log can tell whether their payment is there already.
+func fresh(c wallet.Command) bool {
+	switch c.(type) {
+	case wallet.CreatePayin, wallet.InitiatePayout:
+		return true
+	}
+	return false
 }
 
 func streamNeed(stream string) executor.Need {
@@ -115,7 +123,7 @@ func (model) New(n executor.Need) (executor.State, error) {
 	return nil, fmt.Errorf("stream %q is of no known kind", n.Name)
 }
 
-func (model) Decide(body any, states []executor.State) ([]executor.Event, error) {
+func (model) Decide(body any, states []executor.State, out []executor.Event) ([]executor.Event, error) {
 	switch c := body.(type) {
 	case wallet.Command:
 		w, p := states[0].(*walletState), states[1].(*paymentState)
@@ -123,52 +131,50 @@ func (model) Decide(body any, states []executor.State) ([]executor.Event, error)
 		if err != nil {
 			return nil, err
 		}
-		return walletEvents(c, events)
+		return walletEvents(c, events, out)
 	case operatorCommand:
 		o := states[0].(*operatorState)
 		events, err := merchant.DecideOperator(&o.Operator, c.Command)
 		if err != nil {
 			return nil, err
 		}
-		return merchantEvents(operatorStream(c.Target().Merchant), c.at, events)
+		return merchantEvents(operatorStream(c.Target().Merchant), c.at, events, out)
 	case merchantCommand:
 		m := states[0].(*merchantState)
 		events, err := merchant.Decide(&m.Merchant, c.Command)
 		if err != nil {
 			return nil, err
 		}
-		return merchantEvents(merchant.Stream(c.Target().Merchant), c.at, events)
+		return merchantEvents(merchant.Stream(c.Target().Merchant), c.at, events, out)
 	}
 	return nil, domain.Errorf(domain.Invalid, "command %T is not known", body)
 }
 
-func walletEvents(c wallet.Command, events []wallet.Event) ([]executor.Event, error) {
-	out := make([]executor.Event, len(events))
-	for i, e := range events {
+func walletEvents(c wallet.Command, events []wallet.Event, out []executor.Event) ([]executor.Event, error) {
+	for _, e := range events {
 		data, err := wallet.Encode(e)
 		if err != nil {
 			return nil, err
 		}
 		of := e.Header()
-		out[i] = executor.Event{
+		out = append(out, executor.Event{
 			Stream: wallet.Stream(of.Merchant, of.Currency), Subject: of.Payment,
 			Type: e.Type(), Schema: e.Schema(), EffectiveAt: c.Effective(), Data: data, Fact: e,
-		}
+		})
 	}
 	return out, nil
 }
 
-func merchantEvents(stream string, at time.Time, events []merchant.Event) ([]executor.Event, error) {
-	out := make([]executor.Event, len(events))
-	for i, e := range events {
+func merchantEvents(stream string, at time.Time, events []merchant.Event, out []executor.Event) ([]executor.Event, error) {
+	for _, e := range events {
 		data, err := merchant.Encode(e)
 		if err != nil {
 			return nil, err
 		}
-		out[i] = executor.Event{
+		out = append(out, executor.Event{
 			Stream: stream, Subject: e.Subject(),
 			Type: e.Type(), Schema: e.Schema(), EffectiveAt: at, Data: data, Fact: e,
-		}
+		})
 	}
 	return out, nil
 }
@@ -178,8 +184,11 @@ func (model) Answer(body any, states []executor.State, events []executor.Event) 
 	switch body.(type) {
 	case wallet.Command:
 		out := &WalletResult{Wallet: states[0].(*walletState).Wallet, Payment: states[1].(*paymentState).Payment}
-		for _, e := range events {
-			out.Events = append(out.Events, e.Fact.(wallet.Event))
+		if len(events) > 0 {
+			out.Events = make([]wallet.Event, len(events))
+		}
+		for i := range events {
+			out.Events[i] = events[i].Fact.(wallet.Event)
 		}
 		return out
 	case operatorCommand:

@@ -44,7 +44,7 @@ func TestModelRefusesWhatItDoesNotKnow(t *testing.T) {
 			t.Errorf("stream %q has a state", stream)
 		}
 	}
-	if _, err := m.Decide(42, nil); domain.CodeOf(err) != domain.Invalid {
+	if _, err := m.Decide(42, nil, nil); domain.CodeOf(err) != domain.Invalid {
 		t.Errorf("%v", err)
 	}
 	for _, typ := range []string{"payout.renamed", "merchant.renamed", "nonsense"} {

@@ -148,13 +148,13 @@ func (l *Ledger) Owner(ctx context.Context, id string) (string, error) {
 // eachOf calls f with every record of a stream, until it says that it has enough.
 func (l *Ledger) eachOf(ctx context.Context, partition int, stream string, f func(*eventstore.Record) (bool, error)) error {
 	const page = 5000
-	for version := int64(0); ; {
-		records, err := l.log.ReadStream(ctx, partition, stream, version, page)
+	for after := int64(0); ; {
+		records, err := l.log.ReadStream(ctx, partition, stream, after, page)
 		if err != nil {
 			return fmt.Errorf("reading stream %s: %w", stream, err)
 		}
 		for i := range records {
-			version = records[i].Version
+			after = records[i].Seq
 			if enough, err := f(&records[i]); enough || err != nil {
 				return err
 			}

@@ -85,8 +85,8 @@ func (a *altered) Evidence(ctx context.Context, p eventstore.Position) ([]events
 	return messages, err
 }
 
-func (a *altered) Lookup(ctx context.Context, partition int, keys []string) (map[string]int64, error) {
-	found, err := a.Store.Lookup(ctx, partition, keys)
+func (a *altered) Lookup(ctx context.Context, partition int, upTo int64, keys []string) (map[string]int64, error) {
+	found, err := a.Store.Lookup(ctx, partition, upTo, keys)
 	if a.lookup != nil {
 		a.lookup(found)
 	}
@@ -105,11 +105,11 @@ func TestVerifyASoundLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range checks {
-		if !c.OK || c.Checked == 0 {
+		if !c.OK || c.Checked == 0 && c.Name != "index" { // nothing trails in memory
 			t.Errorf("%+v", c)
 		}
 	}
-	if len(checks) != 9 || done != total || done != checks[0].Checked {
+	if len(checks) != 10 || done != total || done != checks[0].Checked {
 		t.Errorf("%d checks, %d of %d records", len(checks), done, total)
 	}
 	verified(t, memory.New(2)) // an empty log is sound
@@ -304,17 +304,13 @@ func TestVerifyFindsStrays(t *testing.T) {
 			t.Fatal(err)
 		}
 	}
-	for _, trigger := range []string{"evidence_insert", "evidence_delete", "keys_delete"} {
+	for _, trigger := range []string{"evidence_insert", "evidence_delete"} {
 		exec("DROP TRIGGER " + trigger)
 	}
-	order := wallet.PayinKey(merchantA, "O-1") // held by record 4
 	for name, c := range map[string]struct {
 		check, insert, undo, position string
 		arg                           string
 	}{
-		"a key of no record":            {"keys", "INSERT INTO keys VALUES (0, $1, 1000)", "DELETE FROM keys WHERE key = $1", "0:1000", "payout:x"},
-		"a key of another record":       {"keys", "INSERT INTO keys VALUES (0, $1, 4)", "DELETE FROM keys WHERE key = $1", "0:4", order + "0"},
-		"a part of a key":               {"keys", "INSERT INTO keys VALUES (0, $1, 4)", "DELETE FROM keys WHERE key = $1", "0:4", order[1:]},
 		"a message too many":            {"evidence", "INSERT INTO evidence VALUES (0, 3, 1, $1, x'00')", "DELETE FROM evidence WHERE media_type = $1", "0:3", "text/x"},
 		"a message where there is none": {"evidence", "INSERT INTO evidence VALUES (0, 1, 0, $1, x'00')", "DELETE FROM evidence WHERE media_type = $1", "0:1", "text/x"},
 		"a message of no record":        {"evidence", "INSERT INTO evidence VALUES (0, 1000, 0, $1, x'00')", "DELETE FROM evidence WHERE media_type = $1", "0:1000", "text/x"},
@@ -328,4 +324,23 @@ func TestVerifyFindsStrays(t *testing.T) {
 		exec(c.undo, c.arg)
 	}
 	verified(t, log)
+	for name, damage := range map[string]string{
+		"an entry lost":     "UPDATE index_pages SET body = substr(body, 1, length(body) - 1) WHERE page = (SELECT min(page) FROM index_pages)",
+		"the index too far": "UPDATE index_checkpoints SET seq = seq + 1",
+		"the index lost":    "DELETE FROM index_runs",
+	} {
+		if err := log.CatchUp(t.Context()); err != nil { // memory alone held what is new
+			t.Fatal(err)
+		}
+		exec(damage)
+		for _, got := range verify(t, log) {
+			if got.OK == (got.Name == "index") {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
+		if err := log.RenewIndex(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		verified(t, log)
+	}
 }

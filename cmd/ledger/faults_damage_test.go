@@ -46,11 +46,10 @@ type damaged struct {
 	partition int   // the busiest one
 	head      int64 // of it
 	evidence  int64 // the first record that has some, of the partition
-	keyed     int64 // the first record that claims a key
 }
 
 // logTables are what a log consists of.
-var logTables = []string{"events", "evidence", "keys", "heads"}
+var logTables = []string{"events", "evidence", "heads"}
 
 // unguarded takes a store that nobody uses, drops the triggers that guard its log, and keeps a copy of it.
 func unguarded(w *world) *damaged {
@@ -58,7 +57,6 @@ func unguarded(w *world) *damaged {
 	d := &damaged{world: w}
 	w.ask("log", "SELECT partition, seq FROM heads ORDER BY seq DESC LIMIT 1", &d.partition, &d.head)
 	w.ask("log", fmt.Sprintf("SELECT min(seq) FROM evidence WHERE partition = %d AND seq > 1", d.partition), &d.evidence)
-	w.ask("log", fmt.Sprintf("SELECT min(seq) FROM keys WHERE partition = %d AND seq > 1", d.partition), &d.keyed)
 	if d.head < 8 {
 		w.t.Fatalf("a log of %d records is too short for these tests", d.head)
 	}
@@ -209,10 +207,6 @@ func TestDamagedRecord(t *testing.T) {
 			d.change(d.evidence, "DELETE FROM evidence WHERE partition = {p} AND seq = {n}")
 			return d.evidence
 		}},
-		{"dedupe key deleted", "keys", func(d *damaged) int64 {
-			d.change(d.keyed, "DELETE FROM keys WHERE partition = {p} AND seq = {n}")
-			return d.keyed
-		}},
 		{"evidence added", "evidence", func(d *damaged) int64 {
 			d.change(d.evidence, "INSERT INTO evidence (partition, seq, n, media_type, body) SELECT partition, seq, 9, media_type, body FROM evidence WHERE partition = {p} AND seq = {n} AND n = 0")
 			return d.evidence
@@ -220,14 +214,6 @@ func TestDamagedRecord(t *testing.T) {
 		{"evidence added where there was none", "evidence", func(d *damaged) int64 {
 			d.change(d.head+1, "INSERT INTO evidence (partition, seq, n, media_type, body) SELECT partition, {n}, n, media_type, body FROM evidence WHERE partition = {p} AND n = 0 LIMIT 1")
 			return d.head + 1
-		}},
-		{"dedupe key added", "keys", func(d *damaged) int64 {
-			d.change(5, "INSERT INTO keys (partition, key, seq) VALUES ({p}, 'payout:mer_x:ORDER-1', {n})")
-			return 5
-		}},
-		{"dedupe key moved", "keys", func(d *damaged) int64 {
-			d.change(d.keyed, "UPDATE keys SET seq = seq + 1 WHERE partition = {p} AND seq = {n}")
-			return d.keyed
 		}},
 	}
 	t.Parallel()

@@ -181,8 +181,8 @@ func (c *suspenseSettle) settle(ctx context.Context, t *terminal, name string, s
 func planOf(ctx context.Context, s *stores, merchantID string, rule fee.Rule) (fee.Plan, error) {
 	const page = 500
 	partition := eventstore.PartitionOf(merchantID, s.info.Partitions)
-	for version := int64(0); ; {
-		records, err := s.log.ReadStream(ctx, partition, merchant.Stream(merchantID), version, page)
+	for after := int64(0); ; {
+		records, err := s.log.ReadStream(ctx, partition, merchant.Stream(merchantID), after, page)
 		if err != nil {
 			return fee.Plan{}, err
 		}
@@ -194,7 +194,7 @@ func planOf(ctx context.Context, s *stores, merchantID string, rule fee.Rule) (f
 			if plan, ok := planIn(fact); ok && plan.ID == rule.Plan && plan.Version == rule.Version {
 				return plan, nil
 			}
-			version = records[i].Version
+			after = records[i].Seq
 		}
 		if len(records) < page {
 			return fee.Plan{}, fmt.Errorf("merchant %s never had version %d of fee plan %s, which priced the payin", merchantID, rule.Version, rule.Plan)

@@ -154,9 +154,9 @@ func (c *walletShow) Run(ctx context.Context, t *terminal) error {
 // of them.
 func walletAsOf(ctx context.Context, log eventstore.Store, partition int, id string, c money.Currency, at time.Time) (*wallet.Wallet, int64, error) {
 	const page = 5000
-	w, position, version := wallet.NewWallet(id, c), int64(0), int64(0)
+	w, position := wallet.NewWallet(id, c), int64(0)
 	for {
-		records, err := log.ReadStream(ctx, partition, wallet.Stream(id, c), version, page)
+		records, err := log.ReadStream(ctx, partition, wallet.Stream(id, c), position, page)
 		if err != nil {
 			return nil, 0, err
 		}
@@ -173,7 +173,7 @@ func walletAsOf(ctx context.Context, log eventstore.Store, partition int, id str
 				return nil, 0, fmt.Errorf("record %s: %s in the stream of a wallet", records[i].Position(), records[i].Type)
 			}
 			w.Evolve(event)
-			position, version = records[i].Seq, records[i].Version
+			position = records[i].Seq
 		}
 		if len(records) < page {
 			return w, position, nil

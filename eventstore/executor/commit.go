@@ -1,7 +1,6 @@
 package executor
 
 import (
-	"context"
 	"errors"
 	"fmt"
 	"time"
@@ -11,14 +10,10 @@ import (
 
 // launch commits a batch in a goroutine of its own, which answers its callers, and closes done when that is over.
 func (x *Executor) launch(b *batch) *batch {
-	if len(b.requests) == 0 {
-		return nil
-	}
+	b.due = x.due(b)
 	go func() {
 		defer close(b.done)
-		begun := time.Now()
 		b.err = x.commit(b)
-		b.took = time.Since(begun)
 		switch {
 		case b.err == nil:
 			if len(b.records) > 0 {
@@ -42,7 +37,7 @@ func (x *Executor) launch(b *batch) *batch {
 
 // commit makes the batch durable. Rejections alone are checked against the head: they too must stand on the truth.
 func (x *Executor) commit(b *batch) error {
-	ctx, cancel := context.WithTimeout(context.Background(), x.opts.Timeout)
+	ctx, cancel := x.within()
 	defer cancel()
 	if len(b.records) == 0 {
 		head, err := x.log.Head(ctx, x.partition)
@@ -66,7 +61,7 @@ func (x *Executor) commit(b *batch) error {
 func (x *Executor) findOut(b *batch, cause error) error {
 	wait := 10 * time.Millisecond
 	for {
-		ctx, cancel := context.WithTimeout(context.Background(), x.opts.Timeout)
+		ctx, cancel := x.within()
 		committed, err := x.log.Committed(ctx, b.records)
 		cancel()
 		switch {

@@ -56,7 +56,7 @@ func (model) New(n executor.Need) (executor.State, error) {
 	return &payment{}, nil
 }
 
-func (model) Decide(body any, states []executor.State) ([]executor.Event, error) {
+func (model) Decide(body any, states []executor.State, events []executor.Event) ([]executor.Event, error) {
 	m := body.(move)
 	if m.amount == 13 {
 		panic("thirteen")
@@ -68,9 +68,9 @@ func (model) Decide(body any, states []executor.State) ([]executor.Event, error)
 	if m.huge {
 		data = []byte(strings.Repeat("1", eventstore.MaxDataBytes+1))
 	}
-	return []executor.Event{{
+	return append(events, executor.Event{
 		Stream: m.account, Subject: m.payment, Type: "moved", Schema: 1, EffectiveAt: time.Unix(1, 0), Data: data, Fact: m.amount,
-	}}, err
+	}), err
 }
 
 func (model) Answer(_ any, states []executor.State, _ []executor.Event) any {
@@ -418,7 +418,7 @@ func TestUnknownCommitIsFoundOut(t *testing.T) {
 func TestFullQueueAndClose(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		log := newLog(t)
-		x := executor.New(log, model{}, 0, executor.Options{Queue: 4})
+		x := executor.New(log, model{}, 0, executor.Options{Queue: 4, BatchMax: 1})
 		gate := make(chan struct{})
 		log.gate = gate
 		errs := make(chan error, 6)

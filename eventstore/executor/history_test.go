@@ -43,8 +43,20 @@ func (s *switched) ReadSubjects(ctx context.Context, p int, subjects []string) (
 	return s.at.Load().ReadSubjects(ctx, p, subjects)
 }
 
-func (s *switched) Lookup(ctx context.Context, p int, keys []string) (map[string]int64, error) {
-	return s.at.Load().Lookup(ctx, p, keys)
+func (s *switched) Lookup(ctx context.Context, p int, upTo int64, keys []string) (map[string]int64, error) {
+	return s.at.Load().Lookup(ctx, p, upTo, keys)
+}
+
+func (s *switched) Claim(ctx context.Context, p int) (eventstore.Head, error) {
+	return s.at.Load().Claim(ctx, p)
+}
+
+func (s *switched) Snapshot(ctx context.Context, p int, stream string) (eventstore.Snapshot, bool, error) {
+	return s.at.Load().Snapshot(ctx, p, stream)
+}
+
+func (s *switched) KeepSnapshot(ctx context.Context, kept eventstore.Snapshot) error {
+	return s.at.Load().KeepSnapshot(ctx, kept)
 }
 
 // copyOf is a store with the first n records of another one.

@@ -29,19 +29,19 @@ func (settling) Needs(body any, needs []executor.Need) []executor.Need {
 	return model{}.Needs(body, needs)
 }
 
-func (settling) Decide(body any, states []executor.State) ([]executor.Event, error) {
+func (settling) Decide(body any, states []executor.State, events []executor.Event) ([]executor.Event, error) {
 	s, ok := body.(settle)
 	if !ok {
-		return model{}.Decide(body, states)
+		return model{}.Decide(body, states, events)
 	}
 	amount := -states[1].(*payment).amount
 	if amount == 0 {
 		return nil, errSettled
 	}
 	data, err := json.Marshal(amount)
-	return []executor.Event{{
+	return append(events, executor.Event{
 		Stream: s.account, Subject: s.payment, Type: "settled", Schema: 1, EffectiveAt: time.Unix(1, 0), Data: data, Fact: amount,
-	}}, err
+	}), err
 }
 
 // TestASubjectChangedElsewhereIsReadAgain: a process that remembers a payment must not decide on it when another process has
@@ -120,4 +120,24 @@ func TestRetriesAreBounded(t *testing.T) {
 	log.onAppend = nil
 	log.mu.Unlock()
 	mustSubmit(t, x, command(move{account: "a", amount: 1}))
+}
+
+// TestADuplicateLeavesNoTraceInMemory: a command that is submitted again after a restart names a payment that has a history, as
+// if it were new. It is refused by its key; who asks about the payment then must find the history.
+func TestADuplicateLeavesNoTraceInMemory(t *testing.T) {
+	log := newLog(t)
+	open := func() *executor.Executor { return executor.New(log, settling{}, 0, executor.Options{}) }
+	again := command(move{account: "a", payment: "p", amount: 10}, "order:1")
+	x := open()
+	mustSubmit(t, x, again)
+	if err := x.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	x = open()
+	defer x.Close(context.Background())
+	var dup *executor.DuplicateError
+	if _, err := x.Submit(t.Context(), again); !errors.As(err, &dup) {
+		t.Fatalf("submitted again: %v", err)
+	}
+	mustSubmit(t, x, executor.Command{ID: uuid.New(), Body: settle{"a", "p"}, Meta: []byte("{}")})
 }

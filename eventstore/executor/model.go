@@ -34,18 +34,21 @@ type Result struct {
 
 // Model is the domain as the executor sees it: pure functions over states. It is called from one goroutine.
 type Model interface {
-	// Needs appends the states that a command is decided on.
+	// Needs appends the states that a command is decided on, MaxNeeds at most.
 	Needs(body any, needs []Need) []Need
 	// New returns the state of a stream or subject without history.
 	New(Need) (State, error)
-	// Decide returns the events that the command causes, or why it is refused. It changes nothing. The states are those
-	// that Needs named, in that order. Each event's stream must be among them.
-	Decide(body any, states []State) ([]Event, error)
-	// Answer is called when the events have been applied to the states. It copies what it returns.
+	// Decide appends the events that the command causes, or says why it is refused. It changes nothing. The states are those
+	// that Needs named, in that order. Each event's stream must be among them. It keeps neither slice.
+	Decide(body any, states []State, events []Event) ([]Event, error)
+	// Answer is called when the events have been applied to the states. It copies what it returns, and keeps neither slice.
 	Answer(body any, states []State, events []Event) any
 	// Decode reads a record back into an event. An error is a broken log.
 	Decode(r *eventstore.Record) (Event, error)
 }
+
+// MaxNeeds bounds the states that one command is decided on.
+const MaxNeeds = 2
 
 // State is what is known of one stream or subject. Evolve cannot fail.
 type State interface{ Evolve(Event) }
@@ -57,6 +60,18 @@ type Copier interface {
 	State
 	// Copy returns a state that shares nothing with this one that Evolve changes.
 	Copy() State
+}
+
+// Snapshotter is the State of a stream that can be kept beside the log and taken up again, so that a long stream is not folded
+// from its first event at each start.
+type Snapshotter interface {
+	Copier
+	// Fold is the version of Evolve, from 1: another one whenever the same events give another state, or the encoding changes.
+	Fold() int
+	// Snapshot encodes the state, in eventstore.MaxSnapshotBytes at most.
+	Snapshot() ([]byte, error)
+	// Restore makes a new state what Snapshot has encoded. After an error the state is not used.
+	Restore(encoded []byte) error
 }
 
 // Kind says what a state is folded from.

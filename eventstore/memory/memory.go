@@ -30,6 +30,8 @@ type partition struct {
 	subjects map[string][]int64
 	keys     map[string]int64
 	evidence map[int64][]eventstore.Evidence
+
+	snapshots map[string]eventstore.Snapshot // by stream
 }
 
 var _ eventstore.Store = (*Store)(nil)
@@ -51,6 +53,8 @@ func (s *Store) reset(info eventstore.Info) {
 			subjects: map[string][]int64{},
 			keys:     map[string]int64{},
 			evidence: map[int64][]eventstore.Evidence{},
+
+			snapshots: map[string]eventstore.Snapshot{},
 		}
 	}
 }
@@ -98,27 +102,10 @@ func (s *Store) Append(ctx context.Context, head eventstore.Head, records []even
 	if err := p.head.Stands(head); err != nil {
 		return err
 	}
-	if err := p.keysFree(records); err != nil {
-		return err
-	}
 	for i := range records {
 		p.add(&records[i])
 	}
 	p.head = p.head.Behind(records)
-	return nil
-}
-
-// keysFree refuses keys that are taken, as the primary key of the SQL stores does.
-func (p *partition) keysFree(records []eventstore.Record) error {
-	fresh := map[string]bool{}
-	for i := range records {
-		for _, k := range records[i].Keys {
-			if _, taken := p.keys[k]; taken || fresh[k] {
-				return fmt.Errorf("%w: a dedupe key of record %s is taken", eventstore.ErrInvalid, records[i].Position())
-			}
-			fresh[k] = true
-		}
-	}
 	return nil
 }
 
@@ -129,7 +116,9 @@ func (p *partition) add(given *eventstore.Record) {
 	p.streams[r.Stream] = append(p.streams[r.Stream], r.Seq)
 	p.subjects[r.Subject] = append(p.subjects[r.Subject], r.Seq)
 	for _, k := range r.Keys {
-		p.keys[k] = r.Seq
+		if _, taken := p.keys[k]; !taken {
+			p.keys[k] = r.Seq
+		}
 	}
 	if len(given.Evidence) > 0 {
 		p.evidence[r.Seq] = cloneEvidence(given.Evidence)
@@ -186,7 +175,7 @@ func (s *Store) Read(ctx context.Context, n int, after int64, limit int) ([]even
 	return found, nil
 }
 
-// ReadStream returns up to limit records of a stream behind version after.
+// ReadStream returns up to limit records of a stream behind position after.
 func (s *Store) ReadStream(ctx context.Context, n int, stream string, after int64, limit int) ([]eventstore.Record, error) {
 	if err := eventstore.CheckPage(after, limit); err != nil {
 		return nil, err
@@ -198,12 +187,7 @@ func (s *Store) ReadStream(ctx context.Context, n int, stream string, after int6
 		return nil, err
 	}
 	seqs := p.streams[stream]
-	from, _ := slices.BinarySearchFunc(seqs, after, func(seq, version int64) int {
-		if p.records[seq-1].Version <= version {
-			return -1
-		}
-		return 1
-	})
+	from, _ := slices.BinarySearch(seqs, after+1)
 	seqs = seqs[from:]
 	return p.pick(seqs[:min(limit, len(seqs))]), nil
 }
@@ -233,7 +217,7 @@ func (p *partition) pick(seqs []int64) []eventstore.Record {
 }
 
 // Lookup returns the positions of the records that hold the keys.
-func (s *Store) Lookup(ctx context.Context, n int, keys []string) (map[string]int64, error) {
+func (s *Store) Lookup(ctx context.Context, n int, _ int64, keys []string) (map[string]int64, error) {
 	s.mu.RLock()
 	defer s.mu.RUnlock()
 	p, err := s.at(ctx, n)
@@ -247,6 +231,35 @@ func (s *Store) Lookup(ctx context.Context, n int, keys []string) (map[string]in
 		}
 	}
 	return taken, nil
+}
+
+// Snapshot returns the newest snapshot of a stream.
+func (s *Store) Snapshot(ctx context.Context, n int, stream string) (eventstore.Snapshot, bool, error) {
+	s.mu.RLock()
+	defer s.mu.RUnlock()
+	p, err := s.at(ctx, n)
+	if err != nil {
+		return eventstore.Snapshot{}, false, err
+	}
+	kept, there := p.snapshots[stream]
+	kept.State = bytes.Clone(kept.State)
+	return kept, there, nil
+}
+
+// KeepSnapshot keeps a snapshot in place of the stream's former one.
+func (s *Store) KeepSnapshot(ctx context.Context, kept eventstore.Snapshot) error {
+	if err := kept.Check(); err != nil {
+		return err
+	}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	p, err := s.at(ctx, kept.Partition)
+	if err != nil {
+		return err
+	}
+	kept.State = bytes.Clone(kept.State)
+	p.snapshots[kept.Stream] = kept
+	return nil
 }
 
 // Evidence returns the raw messages of one record.

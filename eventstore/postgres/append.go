@@ -17,17 +17,16 @@ import (
 // commitTimeout is how long the answer to COMMIT is waited for, whatever the caller's context says.
 const commitTimeout = 15 * time.Second
 
-// uniqueViolation is PostgreSQL's code for a key that is there already.
-const uniqueViolation = "23505"
-
-// Append writes records behind head, in one durable transaction. See eventstore.Store. A dedupe key that is taken is
-// ErrInvalid.
+// Append writes records behind head, in one durable transaction. See eventstore.Store.
 func (s *Store) Append(ctx context.Context, head eventstore.Head, records []eventstore.Record) error {
 	if err := eventstore.CheckAppend(head, records); err != nil {
 		return err
 	}
 	if err := s.checkPartition(ctx, head.Partition); err != nil {
 		return err
+	}
+	if err := s.index.Ready(ctx, head); err != nil {
+		return fmt.Errorf("append behind %d:%d: %w", head.Partition, head.Seq, explain(err))
 	}
 	err := s.pool.AcquireFunc(ctx, func(conn *pgxpool.Conn) error {
 		return appendOn(ctx, conn.Conn().PgConn(), head, records)
@@ -36,6 +35,7 @@ func (s *Store) Append(ctx context.Context, head eventstore.Head, records []even
 		last := records[len(records)-1].Seq
 		return fmt.Errorf("append records %d:%d to %d: %w", head.Partition, records[0].Seq, last, explain(err))
 	}
+	s.index.Added(head, records)
 	return nil
 }
 
@@ -94,10 +94,6 @@ func parseHead(partition int, row [][]byte) (eventstore.Head, error) {
 
 // rollback gives the transaction up because of err. A connection on which that fails is closed, which has the same effect.
 func rollback(ctx context.Context, conn *pgconn.PgConn, err error) error {
-	var taken *pgconn.PgError
-	if errors.As(err, &taken) && taken.Code == uniqueViolation && taken.TableName == "keys" {
-		err = fmt.Errorf("%w: a dedupe key is taken: %w", eventstore.ErrInvalid, err)
-	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
 	defer cancel()
 	if conn.IsClosed() {

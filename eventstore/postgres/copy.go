@@ -14,10 +14,9 @@ import (
 // copyRecords sends the records in PostgreSQL's binary COPY format. It is written by hand: a general encoder costs more than
 // the rows themselves.
 func copyRecords(ctx context.Context, conn *pgconn.PgConn, records []eventstore.Record) error {
-	var messages, keys int
+	messages := 0
 	for i := range records {
 		messages += len(records[i].Evidence)
-		keys += len(records[i].Keys)
 	}
 	for _, table := range []struct {
 		name, columns string
@@ -27,7 +26,6 @@ func copyRecords(ctx context.Context, conn *pgconn.PgConn, records []eventstore.
 		{"events", "partition, seq, version, schema, effective_at, recorded_at, event_id, hash, stream, subject, type, " +
 			"dedupe_key, evidence_digests, data, meta", len(records), encodeEvent},
 		{"evidence", "partition, seq, n, media_type, body", messages, encodeEvidence},
-		{"keys", "partition, key, seq", keys, encodeKeys},
 	} {
 		if table.rows == 0 {
 			continue
@@ -123,16 +121,6 @@ func encodeEvidence(b []byte, r *eventstore.Record) []byte {
 		b = int32Field(b, n)
 		b = field(b, r.Evidence[n].MediaType)
 		b = field(b, r.Evidence[n].Body)
-	}
-	return b
-}
-
-func encodeKeys(b []byte, r *eventstore.Record) []byte {
-	for _, key := range r.Keys {
-		b = columns(b, 3)
-		b = int32Field(b, r.Partition)
-		b = field(b, key)
-		b = int64Field(b, r.Seq)
 	}
 	return b
 }

@@ -302,7 +302,7 @@ func TestTruncateRefused(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, change := range []string{
-		"TRUNCATE events", "TRUNCATE evidence", "TRUNCATE keys", "TRUNCATE heads", "TRUNCATE ledger", "TRUNCATE events, heads",
+		"TRUNCATE events", "TRUNCATE evidence", "TRUNCATE heads", "TRUNCATE ledger", "TRUNCATE events, heads",
 		"INSERT INTO events SELECT * FROM events ON CONFLICT (partition, seq) DO UPDATE SET data = '{}'",
 	} {
 		if err := execute(t.Context(), dsn, change); err == nil || !strings.Contains(err.Error(), "append-only") {

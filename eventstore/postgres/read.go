@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/google/uuid"
@@ -21,11 +20,13 @@ func (s *Store) Head(ctx context.Context, partition int) (eventstore.Head, error
 	if err := s.checkPartition(ctx, partition); err != nil {
 		return eventstore.Head{}, err
 	}
+	before := s.index.Tip(partition)
 	head, err := scanHead(partition, s.pool.QueryRow(ctx,
 		"SELECT seq, hash, epoch, recorded_at FROM heads WHERE partition = $1", partition))
 	if err != nil {
 		return eventstore.Head{}, fmt.Errorf("read the head of partition %d: %w", partition, explain(err))
 	}
+	s.index.Saw(before, head)
 	return head, nil
 }
 
@@ -64,61 +65,45 @@ func (s *Store) Read(ctx context.Context, partition int, after int64, limit int)
 	return records, nil
 }
 
-// ReadStream returns up to limit records of a stream behind version after, in order.
+// ReadStream returns up to limit records of a stream behind position after, in order.
 func (s *Store) ReadStream(ctx context.Context, partition int, stream string, after int64, limit int) ([]eventstore.Record, error) {
 	if err := eventstore.CheckPage(after, limit); err != nil {
 		return nil, err
 	}
-	if err := s.checkPartition(ctx, partition); err != nil || !eventstore.ValidText(stream) {
+	head, err := s.Head(ctx, partition)
+	if err != nil {
 		return nil, err
 	}
-	records, err := s.events(ctx, "WHERE partition = $1 AND stream = $2 AND version > $3 ORDER BY version LIMIT $4",
-		partition, stream, after, limit)
+	records, err := s.index.ReadStream(ctx, head, stream, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read stream %q behind version %d: %w", stream, after, err)
+		return nil, fmt.Errorf("read stream %q behind %d: %w", stream, after, explain(err))
 	}
 	return records, nil
 }
 
 // ReadSubjects returns the records of the subjects, in order of position.
 func (s *Store) ReadSubjects(ctx context.Context, partition int, subjects []string) ([]eventstore.Record, error) {
-	if err := s.checkPartition(ctx, partition); err != nil {
+	head, err := s.Head(ctx, partition)
+	if err != nil {
 		return nil, err
 	}
-	records, err := s.events(ctx, "WHERE partition = $1 AND subject = ANY ($2::text[]) ORDER BY seq", partition, storable(subjects))
+	records, err := s.index.ReadSubjects(ctx, head, subjects)
 	if err != nil {
-		return nil, fmt.Errorf("read %d subjects of partition %d: %w", len(subjects), partition, err)
+		return nil, fmt.Errorf("read %d subjects of partition %d: %w", len(subjects), partition, explain(err))
 	}
 	return records, nil
 }
 
 // Lookup returns the positions of the records that hold the keys.
-func (s *Store) Lookup(ctx context.Context, partition int, keys []string) (map[string]int64, error) {
+func (s *Store) Lookup(ctx context.Context, partition int, upTo int64, keys []string) (map[string]int64, error) {
 	if err := s.checkPartition(ctx, partition); err != nil {
 		return nil, err
 	}
-	taken := map[string]int64{}
-	rows, err := s.pool.Query(ctx, "SELECT key, seq FROM keys WHERE partition = $1 AND key = ANY ($2::text[])", partition, storable(keys))
-	if err == nil {
-		var key string
-		var seq int64
-		_, err = pgx.ForEachRow(rows, []any{&key, &seq}, func() error {
-			taken[key] = seq
-			return nil
-		})
-	}
+	taken, err := s.index.Lookup(ctx, partition, upTo, keys)
 	if err != nil {
 		return nil, fmt.Errorf("look up %d keys in partition %d: %w", len(keys), partition, explain(err))
 	}
 	return taken, nil
-}
-
-// storable leaves out what PostgreSQL refuses as text. Records cannot hold it, so it is not there to be found.
-func storable(names []string) []string {
-	if !slices.ContainsFunc(names, invalid) {
-		return names
-	}
-	return slices.DeleteFunc(slices.Clone(names), invalid)
 }
 
 func invalid(name string) bool { return !eventstore.ValidText(name) }

@@ -2,6 +2,7 @@ package postgres
 
 import (
 	"context"
+	"database/sql"
 	"errors"
 	"fmt"
 	"strings"
@@ -12,6 +13,7 @@ import (
 	"github.com/jackc/pgx/v5/stdlib"
 
 	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/index"
 	"github.com/khata-ledger/khata/migrations"
 )
 
@@ -34,6 +36,8 @@ const settings = `SET search_path = public;
 // Store is a log in PostgreSQL. It is safe for concurrent use.
 type Store struct {
 	pool       *pgxpool.Pool
+	index      *index.Index
+	reads      *sql.DB      // over pool, as the index wants it
 	partitions atomic.Int64 // as last read; Adopt changes it
 }
 
@@ -62,10 +66,10 @@ func open(ctx context.Context, dsn string) (*Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool}
+	s := &Store{pool: pool, reads: stdlib.OpenDBFromPool(pool)}
+	s.index = index.New(index.DB{Read: s.reads, Events: s.events, Write: s.writeIndex, Among: among}, index.Options{})
 	if err := s.check(ctx); err != nil {
-		pool.Close()
-		return nil, err
+		return nil, errors.Join(err, s.Close())
 	}
 	return s, nil
 }
@@ -79,8 +83,7 @@ func prepare(ctx context.Context, conn *pgx.Conn) error {
 }
 
 func (s *Store) check(ctx context.Context) error {
-	db := stdlib.OpenDBFromPool(s.pool)
-	if err := errors.Join(migrations.Check(ctx, db, migrations.Postgres, migrations.Log), db.Close()); err != nil {
+	if err := migrations.Check(ctx, s.reads, migrations.Postgres, migrations.Log); err != nil {
 		return err
 	}
 	_, err := s.Info(ctx)
@@ -118,6 +121,10 @@ func (s *Store) checkPartition(ctx context.Context, partition int) error {
 
 // Close waits for operations in progress and closes the connections. The store cannot be used afterwards.
 func (s *Store) Close() error {
+	err := errors.Join(s.index.Close(), s.reads.Close())
 	s.pool.Close()
+	if err != nil {
+		return fmt.Errorf("close the log in PostgreSQL: %w", explain(err))
+	}
 	return nil
 }

@@ -7,19 +7,19 @@ import (
 	"fmt"
 	"slices"
 
-	sqlite3 "modernc.org/sqlite/lib"
-
 	"github.com/khata-ledger/khata/eventstore"
 )
 
-// Append writes records behind head, in one durable transaction. See eventstore.Store. A dedupe key that is taken is
-// ErrInvalid.
+// Append writes records behind head, in one durable transaction. See eventstore.Store.
 func (s *Store) Append(ctx context.Context, head eventstore.Head, records []eventstore.Record) error {
 	if err := eventstore.CheckAppend(head, records); err != nil {
 		return err
 	}
 	if err := s.checkPartition(ctx, head.Partition); err != nil {
 		return err
+	}
+	if err := s.index.Ready(ctx, head); err != nil {
+		return fmt.Errorf("append behind %d:%d: %w", head.Partition, head.Seq, explain(err))
 	}
 	err := s.write(ctx, func(ctx context.Context, w *writer) error {
 		current, err := readHead(ctx, w.conn, head.Partition)
@@ -38,6 +38,7 @@ func (s *Store) Append(ctx context.Context, head eventstore.Head, records []even
 		last := records[len(records)-1].Seq
 		return fmt.Errorf("append records %d:%d to %d: %w", head.Partition, records[0].Seq, last, err)
 	}
+	s.index.Added(head, records)
 	return nil
 }
 
@@ -51,37 +52,19 @@ func (w *writer) insertRecords(ctx context.Context, records []eventstore.Record)
 	type message struct {
 		record, n int
 	}
-	type key struct {
-		text string
-		seq  int64
-	}
 	var messages []message
-	var keys []key
 	for i := range records {
 		for n := range records[i].Evidence {
 			messages = append(messages, message{i, n})
 		}
-		for _, k := range records[i].Keys {
-			keys = append(keys, key{k, records[i].Seq})
-		}
 	}
-	err = w.insert(ctx, evidenceTable, len(messages),
+	return w.insert(ctx, evidenceTable, len(messages),
 		func(i int) int { return len(records[messages[i].record].Evidence[messages[i].n].Body) },
 		func(args []any, i int) []any {
 			r := &records[messages[i].record]
 			e := &r.Evidence[messages[i].n]
 			return append(args, r.Partition, r.Seq, messages[i].n, e.MediaType, notNull(e.Body))
 		})
-	if err != nil {
-		return err
-	}
-	err = w.insert(ctx, keysTable, len(keys),
-		func(int) int { return 0 },
-		func(args []any, i int) []any { return append(args, records[0].Partition, keys[i].text, keys[i].seq) })
-	if code(err) == sqlite3.SQLITE_CONSTRAINT {
-		return fmt.Errorf("%w: a dedupe key is taken: %w", eventstore.ErrInvalid, err)
-	}
-	return err
 }
 
 func eventArgs(args []any, r *eventstore.Record) []any {

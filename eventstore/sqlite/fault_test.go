@@ -318,7 +318,7 @@ func TestReplaceRefused(t *testing.T) {
 	if err := store.Append(t.Context(), head, records); err != nil {
 		t.Fatal(err)
 	}
-	for _, table := range []string{"events", "evidence", "keys", "heads", "ledger"} {
+	for _, table := range []string{"events", "evidence", "heads", "ledger"} {
 		replace := fmt.Sprintf("REPLACE INTO %s SELECT * FROM %s", table, table)
 		if err := execute(t.Context(), path, replace); err == nil || !strings.Contains(err.Error(), "append-only") {
 			t.Errorf("%s: %v", replace, err)

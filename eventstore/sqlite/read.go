@@ -1,22 +1,16 @@
 package sqlite
 
 import (
-	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
-	"slices"
-	"strings"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/khata-ledger/khata/eventstore"
 )
-
-// maxNames is how many subjects or keys one query asks for.
-const maxNames = 500
 
 const selectEvents = `SELECT partition, seq, stream, version, subject, type, schema, event_id, effective_at, recorded_at,
 	dedupe_key, data, meta, evidence_digests, hash FROM events `
@@ -27,10 +21,12 @@ type querier interface {
 
 // Head returns the tip of a partition.
 func (s *Store) Head(ctx context.Context, partition int) (eventstore.Head, error) {
+	before := s.index.Tip(partition)
 	head, err := readHead(ctx, s.readers, partition)
 	if err != nil {
 		return eventstore.Head{}, fmt.Errorf("read the head of partition %d: %w", partition, explain(err))
 	}
+	s.index.Saw(before, head)
 	return head, nil
 }
 
@@ -70,69 +66,45 @@ func (s *Store) Read(ctx context.Context, partition int, after int64, limit int)
 	return records, nil
 }
 
-// ReadStream returns up to limit records of a stream behind version after, in order.
+// ReadStream returns up to limit records of a stream behind position after, in order.
 func (s *Store) ReadStream(ctx context.Context, partition int, stream string, after int64, limit int) ([]eventstore.Record, error) {
 	if err := eventstore.CheckPage(after, limit); err != nil {
 		return nil, err
 	}
-	if err := s.checkPartition(ctx, partition); err != nil {
+	head, err := s.Head(ctx, partition)
+	if err != nil {
 		return nil, err
 	}
-	records, err := s.events(ctx, "WHERE partition = $1 AND stream = $2 AND version > $3 ORDER BY version LIMIT $4",
-		partition, stream, after, limit)
+	records, err := s.index.ReadStream(ctx, head, stream, after, limit)
 	if err != nil {
-		return nil, fmt.Errorf("read stream %q behind version %d: %w", stream, after, err)
+		return nil, fmt.Errorf("read stream %q behind %d: %w", stream, after, explain(err))
 	}
 	return records, nil
 }
 
 // ReadSubjects returns the records of the subjects, in order of position.
 func (s *Store) ReadSubjects(ctx context.Context, partition int, subjects []string) ([]eventstore.Record, error) {
-	if err := s.checkPartition(ctx, partition); err != nil {
+	head, err := s.Head(ctx, partition)
+	if err != nil {
 		return nil, err
 	}
-	var records []eventstore.Record
-	for names := range slices.Chunk(distinct(subjects), maxNames) {
-		part, err := s.events(ctx, "WHERE partition = ? AND subject IN ("+marks(len(names))+") ORDER BY seq", args(partition, names)...)
-		if err != nil {
-			return nil, fmt.Errorf("read %d subjects of partition %d: %w", len(subjects), partition, err)
-		}
-		records = append(records, part...)
+	records, err := s.index.ReadSubjects(ctx, head, subjects)
+	if err != nil {
+		return nil, fmt.Errorf("read %d subjects of partition %d: %w", len(subjects), partition, explain(err))
 	}
-	slices.SortFunc(records, func(a, b eventstore.Record) int { return cmp.Compare(a.Seq, b.Seq) })
 	return records, nil
 }
 
 // Lookup returns the positions of the records that hold the keys.
-func (s *Store) Lookup(ctx context.Context, partition int, keys []string) (map[string]int64, error) {
+func (s *Store) Lookup(ctx context.Context, partition int, upTo int64, keys []string) (map[string]int64, error) {
 	if err := s.checkPartition(ctx, partition); err != nil {
 		return nil, err
 	}
-	taken := map[string]int64{}
-	for names := range slices.Chunk(keys, maxNames) {
-		if err := s.lookup(ctx, taken, partition, names); err != nil {
-			return nil, fmt.Errorf("look up %d keys in partition %d: %w", len(keys), partition, explain(err))
-		}
+	taken, err := s.index.Lookup(ctx, partition, upTo, keys)
+	if err != nil {
+		return nil, fmt.Errorf("look up %d keys in partition %d: %w", len(keys), partition, explain(err))
 	}
 	return taken, nil
-}
-
-func (s *Store) lookup(ctx context.Context, taken map[string]int64, partition int, keys []string) (err error) {
-	query := "SELECT key, seq FROM keys WHERE partition = ? AND key IN (" + marks(len(keys)) + ")" //nolint:gosec // marks only
-	rows, err := s.readers.QueryContext(ctx, query, args(partition, keys)...)
-	if err != nil {
-		return err
-	}
-	defer func() { err = errors.Join(err, rows.Close()) }()
-	for rows.Next() {
-		var key string
-		var seq int64
-		if err := rows.Scan(&key, &seq); err != nil {
-			return err
-		}
-		taken[key] = seq
-	}
-	return rows.Err()
 }
 
 // Evidence returns the raw messages of one record, in order.
@@ -203,18 +175,4 @@ func scan(rows *sql.Rows, r *eventstore.Record) error {
 		return fmt.Errorf("record %s: %w", r.Position(), err)
 	}
 	return nil
-}
-
-func distinct(names []string) []string { return slices.Compact(slices.Sorted(slices.Values(names))) }
-
-// marks is so many placeholders of SQL.
-func marks(n int) string { return strings.TrimSuffix(strings.Repeat("?,", n), ",") }
-
-func args(partition int, names []string) []any {
-	list := make([]any, 0, 1+len(names))
-	list = append(list, partition)
-	for _, name := range names {
-		list = append(list, name)
-	}
-	return list
 }

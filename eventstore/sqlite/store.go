@@ -15,6 +15,7 @@ import (
 	_ "modernc.org/sqlite" // the driver, by the name "sqlite"
 
 	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/index"
 	"github.com/khata-ledger/khata/migrations"
 )
 
@@ -37,6 +38,7 @@ type Store struct {
 	readers    *sql.DB
 	writers    *sql.DB
 	writing    chan *writer // holds the writer, which is taken to write; nil inside means that it must be opened
+	index      *index.Index
 	partitions atomic.Int64 // as last read; Adopt changes it
 }
 
@@ -81,6 +83,7 @@ func open(ctx context.Context, path string) (*Store, error) {
 	if err != nil {
 		return nil, errors.Join(err, s.readers.Close())
 	}
+	s.index = index.New(index.DB{Read: s.readers, Events: s.events, Write: s.writeIndex, Among: among}, index.Options{})
 	if _, err := s.Info(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
 	}
@@ -181,10 +184,10 @@ func (s *Store) checkPartition(ctx context.Context, partition int) error {
 
 // Close waits for a write in progress and closes the file. The store cannot be used afterwards.
 func (s *Store) Close() error {
+	err := s.index.Close()
 	w := <-s.writing
-	var err error
 	if w != nil {
-		err = w.close()
+		err = errors.Join(err, w.close())
 	}
 	s.writing <- nil
 	if err := errors.Join(err, s.writers.Close(), s.readers.Close()); err != nil {

@@ -31,7 +31,6 @@ var (
 	eventsTable = table{"events", "partition, seq, stream, version, subject, type, schema, event_id, effective_at, recorded_at, " +
 		"dedupe_key, data, meta, evidence_digests, hash"}
 	evidenceTable = table{"evidence", "partition, seq, n, media_type, body"}
-	keysTable     = table{"keys", "partition, key, seq"}
 )
 
 // statementOf names a prepared INSERT.

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"sync"
 	"testing"
 	"time"
@@ -156,7 +157,7 @@ func twoHandles(t *testing.T, backend Backend) {
 	if err != nil || len(records) != 1 || records[0].EventID != wrote.EventID {
 		t.Fatalf("%d records, %v", len(records), err)
 	}
-	taken, err := server.Lookup(t.Context(), 0, wrote.Keys)
+	taken, err := server.Lookup(t.Context(), 0, math.MaxInt64, wrote.Keys)
 	if err != nil || taken["order:1"] != 2 {
 		t.Fatalf("%v, %v", taken, err)
 	}

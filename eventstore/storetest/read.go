@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"math"
+	"reflect"
 	"slices"
 	"testing"
 
@@ -36,7 +38,7 @@ func paging(t *testing.T, backend Backend) {
 		after int64
 		limit int
 		want  []eventstore.Record
-	}{{0, 100, ofA}, {0, 3, ofA[:3]}, {3, 3, ofA[3:6]}, {9, 3, ofA[9:]}, {10, 3, nil}, {99, 3, nil}} {
+	}{{0, 100, ofA}, {0, 3, ofA[:3]}, {7, 3, ofA[3:6]}, {8, 3, ofA[3:6]}, {9, 3, ofA[3:6]}, {10, 2, ofA[4:6]}, {25, 3, ofA[9:]}, {28, 3, nil}, {99, 3, nil}} {
 		got, err := store.ReadStream(t.Context(), 0, "a", tt.after, tt.limit)
 		if err != nil {
 			t.Fatal(err)
@@ -112,20 +114,65 @@ func lookup(t *testing.T, backend Backend) {
 		}
 	}
 	put(t, store, wrote...)
-	taken, err := store.Lookup(t.Context(), 0, slices.Concat([]string{"free", ""}, keys))
+	taken, err := store.Lookup(t.Context(), 0, math.MaxInt64, slices.Concat([]string{"free", ""}, keys))
 	if err != nil || !maps.Equal(taken, want) {
 		t.Fatalf("%d keys found of %d: %v", len(taken), len(want), err)
 	}
 	half := wrote[3].Keys[0][:20]
 	for _, free := range [][]string{nil, {"free"}, {half, "\xff", "a\x00", wrote[3].DedupeKey()}} {
-		taken, err := store.Lookup(t.Context(), 0, free)
+		taken, err := store.Lookup(t.Context(), 0, math.MaxInt64, free)
 		if err != nil || len(taken) != 0 {
 			t.Errorf("keys %q: %v, %v", free, taken, err)
 		}
 	}
-	taken, err = store.Lookup(t.Context(), 0, []string{wrote[5].Keys[1], wrote[5].Keys[1], "free"})
+	taken, err = store.Lookup(t.Context(), 0, math.MaxInt64, []string{wrote[5].Keys[1], wrote[5].Keys[1], "free"})
 	if err != nil || !maps.Equal(taken, map[string]int64{wrote[5].Keys[1]: 6}) {
 		t.Errorf("%v, %v", taken, err)
+	}
+}
+
+func snapshots(t *testing.T, backend Backend) {
+	store := open(t, backend, backend.New(t, 2))
+	tip := put(t, store, series("s", 1, 3)...)
+	if _, there, err := store.Snapshot(t.Context(), 0, "s"); err != nil || there {
+		t.Errorf("a snapshot that nobody kept: %t, %v", there, err)
+	}
+	older := eventstore.Snapshot{Stream: "s", Seq: 2, Hash: tip.Hash, Version: 2, Fold: 1, State: []byte(`{"a":1}`)}
+	newer := eventstore.Snapshot{Stream: "s", Seq: 3, Hash: tip.Hash, Version: 3, Fold: 7, State: []byte{0, 1, 0xff}}
+	other := eventstore.Snapshot{Partition: 1, Stream: "s", Seq: 1, Version: 1, Fold: 1, State: []byte{}}
+	for _, s := range []eventstore.Snapshot{older, other, newer} {
+		if err := store.KeepSnapshot(t.Context(), s); err != nil {
+			t.Fatal(err)
+		}
+	}
+	for partition, want := range []eventstore.Snapshot{newer, other} {
+		got, there, err := store.Snapshot(t.Context(), partition, "s")
+		if err != nil || !there || string(got.State) != string(want.State) {
+			t.Fatalf("partition %d: %+v, %t, %v", partition, got, there, err)
+		}
+		got.State, want.State = nil, nil
+		if !reflect.DeepEqual(got, want) {
+			t.Errorf("partition %d: got %+v, want %+v", partition, got, want)
+		}
+	}
+	for _, name := range []string{"none", "", "\xff", "s\x00"} {
+		if _, there, err := store.Snapshot(t.Context(), 0, name); err != nil || there {
+			t.Errorf("stream %q: %t, %v", name, there, err)
+		}
+	}
+	for name, spoil := range map[string]func(*eventstore.Snapshot){
+		"no stream":          func(s *eventstore.Snapshot) { s.Stream = "" },
+		"no position":        func(s *eventstore.Snapshot) { s.Seq = 0 },
+		"no version":         func(s *eventstore.Snapshot) { s.Version = 0 },
+		"more than there is": func(s *eventstore.Snapshot) { s.Version = 4 },
+		"no fold":            func(s *eventstore.Snapshot) { s.Fold = 0 },
+		"too large":          func(s *eventstore.Snapshot) { s.State = make([]byte, eventstore.MaxSnapshotBytes+1) },
+	} {
+		spoilt := newer
+		spoil(&spoilt)
+		if err := store.KeepSnapshot(t.Context(), spoilt); !errors.Is(err, eventstore.ErrInvalid) {
+			t.Errorf("%s: %v", name, err)
+		}
 	}
 }
 
@@ -183,7 +230,7 @@ func partitions(t *testing.T, backend Backend) {
 			t.Fatal(err)
 		}
 		same(t, bySubject, records)
-		taken, err := store.Lookup(t.Context(), partition, []string{"order:1"})
+		taken, err := store.Lookup(t.Context(), partition, math.MaxInt64, []string{"order:1"})
 		if err != nil || taken["order:1"] != 1 {
 			t.Errorf("partition %d: %v, %v", partition, taken, err)
 		}
@@ -197,7 +244,7 @@ func partitions(t *testing.T, backend Backend) {
 		_, readErr := store.Read(t.Context(), none, 0, 1)
 		_, streamErr := store.ReadStream(t.Context(), none, "s", 0, 1)
 		_, subjectErr := store.ReadSubjects(t.Context(), none, []string{"pay_s"})
-		_, lookupErr := store.Lookup(t.Context(), none, []string{"order:1"})
+		_, lookupErr := store.Lookup(t.Context(), none, math.MaxInt64, []string{"order:1"})
 		_, evidenceErr := store.Evidence(t.Context(), eventstore.Position{Partition: none, Seq: 1})
 		_, committedErr := store.Committed(t.Context(), records)
 		for what, err := range map[string]error{

@@ -20,6 +20,7 @@ import (
 // Cluster is a running private PostgreSQL.
 type Cluster struct {
 	dir      string // holds the data, the socket and the server's log
+	durable  bool   // see StartDurable
 	port     int
 	password string
 	lifeline *os.File // the watchdog holds the other end: when this closes, it stops and removes the cluster
@@ -33,15 +34,20 @@ type Cluster struct {
 // Start makes a cluster and starts it. It is stopped by Stop, or when this process ends.
 //
 // It trades durability for speed (fsync=off): it survives the death of any process, not of the machine.
-func Start() (*Cluster, error) {
-	c, err := start()
+func Start() (*Cluster, error) { return startWith(false) }
+
+// StartDurable is Start with PostgreSQL's own settings: every commit is synced. It is for measuring.
+func StartDurable() (*Cluster, error) { return startWith(true) }
+
+func startWith(durable bool) (*Cluster, error) {
+	c, err := start(durable)
 	if err != nil {
 		return nil, fmt.Errorf("start a PostgreSQL for the tests: %w", err)
 	}
 	return c, nil
 }
 
-func start() (*Cluster, error) {
+func start(durable bool) (*Cluster, error) {
 	bin, err := findPrograms()
 	if err != nil {
 		return nil, err
@@ -51,7 +57,7 @@ func start() (*Cluster, error) {
 		return nil, err
 	}
 	for attempt := 1; ; attempt++ {
-		c, err := startOn(bin, owner)
+		c, err := startOn(bin, owner, durable)
 		if err == nil || attempt == startAttempts {
 			return c, err
 		}
@@ -61,12 +67,12 @@ func start() (*Cluster, error) {
 // startAttempts: a port that was free may be taken before the server has it.
 const startAttempts = 3
 
-func startOn(bin string, owner owner) (*Cluster, error) {
+func startOn(bin string, owner owner, durable bool) (*Cluster, error) {
 	port, err := freePort()
 	if err != nil {
 		return nil, err
 	}
-	c := &Cluster{port: port, password: randomName()}
+	c := &Cluster{port: port, password: randomName(), durable: durable}
 	if c.dir, err = privateFolder(owner); err != nil {
 		return nil, err
 	}
@@ -223,12 +229,15 @@ func (c *Cluster) run(bin string, owner owner) error {
 }
 
 func (c *Cluster) settings() []string {
-	var args []string
-	for _, s := range []string{
+	settings := []string{
 		"listen_addresses=127.0.0.1", "port=" + strconv.Itoa(c.port), "unix_socket_directories=" + c.dir,
-		"fsync=off", "full_page_writes=off", "max_connections=300", "shared_buffers=128MB", "max_wal_size=1GB",
-		"autovacuum_naptime=10s", "logging_collector=off", "log_min_messages=warning",
-	} {
+		"max_connections=300", "shared_buffers=128MB", "max_wal_size=1GB", "logging_collector=off", "log_min_messages=warning",
+	}
+	if !c.durable {
+		settings = append(settings, "fsync=off", "full_page_writes=off", "autovacuum_naptime=10s")
+	}
+	var args []string
+	for _, s := range settings {
 		args = append(args, "-c", s)
 	}
 	return args

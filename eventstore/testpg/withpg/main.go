@@ -2,6 +2,8 @@
 // a private cluster, which ends with it. Where the variable is set already, it is left alone.
 //
 //	go run ./eventstore/testpg/withpg go test ./...
+//
+// With -durable as its first argument, the cluster syncs every commit, as a server in production does.
 package main
 
 import (
@@ -14,11 +16,15 @@ import (
 )
 
 func main() {
-	if len(os.Args) < 2 {
-		fmt.Fprintln(os.Stderr, "usage: withpg COMMAND [ARGUMENT]...")
+	args, start := os.Args[1:], testpg.Start
+	if len(args) > 0 && args[0] == "-durable" {
+		args, start = args[1:], testpg.StartDurable
+	}
+	if len(args) == 0 {
+		fmt.Fprintln(os.Stderr, "usage: withpg [-durable] COMMAND [ARGUMENT]...")
 		os.Exit(2)
 	}
-	code, err := run(os.Args[1], os.Args[2:])
+	code, err := run(args[0], args[1:], start)
 	if err != nil {
 		fmt.Fprintln(os.Stderr, "withpg:", err)
 		os.Exit(1)
@@ -27,12 +33,12 @@ func main() {
 }
 
 // run returns the exit code of the command.
-func run(name string, args []string) (code int, err error) {
+func run(name string, args []string, start func() (*testpg.Cluster, error)) (code int, err error) {
 	cmd := exec.Command(name, args...)
 	cmd.Stdin, cmd.Stdout, cmd.Stderr = os.Stdin, os.Stdout, os.Stderr
 	cmd.Env = os.Environ()
 	if os.Getenv(testpg.Env) == "" {
-		cluster, err := testpg.Start()
+		cluster, err := start()
 		if err != nil {
 			return 0, err
 		}

@@ -1,0 +1,92 @@
+package index_test
+
+import (
+	"errors"
+	"fmt"
+	"math/rand/v2"
+	"testing"
+
+	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/index"
+)
+
+// TestCheckFinds: every kind of damage to the runs is found.
+func TestCheckFinds(t *testing.T) {
+	for name, damage := range map[string]string{
+		"a run is missing":        "DELETE FROM index_runs WHERE from_seq = 20",
+		"the last run is missing": "DELETE FROM index_runs WHERE from_seq = (SELECT max(from_seq) FROM index_runs)",
+		"the checkpoint is wrong": "UPDATE index_checkpoints SET seq = seq + 1",
+		"the sum is wrong":        "UPDATE index_runs SET digest = digest + 1 WHERE from_seq = 20",
+		"a page is another's":     "UPDATE index_pages SET body = (SELECT body FROM index_pages ORDER BY page DESC LIMIT 1) WHERE page = (SELECT min(page) FROM index_pages)",
+		"a page is cut":           "UPDATE index_pages SET body = substr(body, 1, length(body) - 1)",
+		"a run covers less":       "UPDATE index_runs SET from_seq = from_seq + 1 WHERE from_seq = 0",
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := sqlitePlace(t)
+			history(nil).grow(p, rand.New(rand.NewPCG(7, 8)), "a", 60)
+			x := p.index(20)
+			if err := x.CatchUp(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			if checked(t, x) != 60 {
+				t.Fatal("not all was checked")
+			}
+			p.exec(damage)
+			if _, err := x.Check(t.Context(), 0); !errors.Is(err, eventstore.ErrBroken) {
+				t.Errorf("found: %v", err)
+			}
+			if err := x.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
+	}
+}
+
+// TestDamageHeals: an index that is damaged is made anew by who stumbles over it; in another process that has it open, too.
+func TestDamageHeals(t *testing.T) {
+	for name, damage := range map[string]string{
+		"a page is missing":  "DELETE FROM index_pages WHERE page = (SELECT min(page) FROM index_pages)",
+		"a page has changed": "UPDATE index_pages SET body = CAST('xxxx' AS BLOB) || substr(body, 5)",
+		"a run is missing":   "DELETE FROM index_runs WHERE from_seq = 20",
+		"all runs are":       "DELETE FROM index_runs",
+	} {
+		for _, reopened := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s, opened anew %t", name, reopened), func(t *testing.T) {
+				p := sqlitePlace(t)
+				random := rand.New(rand.NewPCG(9, 10))
+				h := history(nil).grow(p, random, "a", 60)
+				x, other := p.index(20), p.index(20)
+				for _, x := range []*index.Index{x, other} {
+					h.verify(t, x, random)
+					if err := x.CatchUp(t.Context(), 1); err != nil {
+						t.Fatal(err)
+					}
+				}
+				p.exec(damage)
+				if reopened {
+					if err := x.Close(); err != nil {
+						t.Fatal(err)
+					}
+					x = p.index(20)
+				}
+				for range 3 {
+					h.verify(t, x, random)
+					h.verify(t, other, random)
+					h = h.grow(p, random, "a", 15)
+				}
+				if err := x.Renew(t.Context(), 0); err != nil { // what no question has touched
+					t.Fatal(err)
+				}
+				h.verify(t, other, random)
+				if checked(t, x) != int64(len(h)) {
+					t.Error("not all was made anew")
+				}
+				for _, x := range []*index.Index{x, other} {
+					if err := x.Close(); err != nil {
+						t.Fatal(err)
+					}
+				}
+			})
+		}
+	}
+}

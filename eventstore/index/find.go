@@ -1,0 +1,186 @@
+package index
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"slices"
+)
+
+// pagesAtOnce bounds the pages that one query reads.
+const pagesAtOnce = 256
+
+// find returns the positions of all records up to upTo, and perhaps of newer ones, that carry one of the hashes; ascending.
+func (p *partition) find(ctx context.Context, upTo int64, hashes []uint64) ([]int64, error) {
+	var seqs []int64
+	err := p.ask(ctx, upTo, func() (err error) {
+		seqs, err = p.search(ctx, hashes)
+		return err
+	})
+	slices.Sort(seqs)
+	return slices.Compact(seqs), err
+}
+
+// ask brings memory forward to upTo and asks a question, again when runs were changed meanwhile. An index that is damaged is made
+// anew: it can be, and until then nothing can be decided.
+func (p *partition) ask(ctx context.Context, upTo int64, question func() error) error {
+	var err error
+	for n := range attempts {
+		if err = p.reach(ctx, upTo); err != nil {
+			return err
+		}
+		err = question()
+		switch {
+		case errors.Is(err, errMoved) && n < attempts/2:
+			err = p.refresh(ctx)
+		case errors.Is(err, errMoved), errors.Is(err, errPage):
+			err = p.renew(ctx, err)
+		default:
+			return err
+		}
+		if err != nil {
+			return err
+		}
+	}
+	return errMoved
+}
+
+// asked is a hash that is looked for in a page.
+type asked struct {
+	page int64
+	hash uint64
+	run  *run
+}
+
+// search asks tables and runs. errMoved when pages are missing.
+func (p *partition) search(ctx context.Context, hashes []uint64) ([]int64, error) {
+	var seqs []int64
+	p.mu.RLock()
+	for _, t := range p.tables {
+		for _, h := range hashes {
+			seqs = t.find(seqs, h, 0)
+		}
+	}
+	runs := p.runs
+	p.mu.RUnlock()
+	var asks []asked
+	for _, r := range runs {
+		for _, h := range hashes {
+			first, end := r.span(h, 0)
+			for n := first; n < end; n++ {
+				asks = append(asks, asked{r.page(n), h, r})
+			}
+		}
+	}
+	slices.SortFunc(asks, func(a, b asked) int { return cmp.Compare(a.page, b.page) })
+	var entries []entry
+	for len(asks) > 0 {
+		chunk, pages := firstPages(asks)
+		asks = asks[len(chunk):]
+		bodies, err := p.index.db.readPages(ctx, p.n, pages)
+		if err != nil {
+			return nil, err
+		}
+		parsed := int64(-1)
+		for _, a := range chunk {
+			if parsed != a.page {
+				body, there := bodies[a.page]
+				if !there {
+					return nil, errMoved
+				}
+				if entries, err = parsePage(entries[:0], body, a.run.from); err != nil {
+					return nil, err
+				}
+				parsed = a.page
+			}
+			seqs = pick(seqs, entries, a.hash, 0)
+		}
+	}
+	return seqs, nil
+}
+
+// firstPages cuts off what asks for the first pages, as many as are read at once.
+func firstPages(asks []asked) (chunk []asked, pages []int64) {
+	for i := range asks {
+		if len(pages) == 0 || pages[len(pages)-1] != asks[i].page {
+			if len(pages) == pagesAtOnce {
+				return asks[:i], pages
+			}
+			pages = append(pages, asks[i].page)
+		}
+	}
+	return asks, pages
+}
+
+// pick appends the positions behind after of a hash.
+func pick(seqs []int64, entries []entry, hash uint64, after int64) []int64 {
+	i, _ := slices.BinarySearchFunc(entries, entry{hash, after + 1}, entry.compare)
+	for ; i < len(entries) && entries[i].hash == hash; i++ {
+		seqs = append(seqs, entries[i].seq)
+	}
+	return seqs
+}
+
+// streamPages is how many pages are read at once on the way along a stream.
+const streamPages = 16
+
+// stream returns up to limit positions behind after of records that carry the hash, ascending.
+func (p *partition) stream(ctx context.Context, upTo int64, hash uint64, after int64, limit int) ([]int64, error) {
+	var seqs []int64
+	err := p.ask(ctx, upTo, func() (err error) {
+		seqs, err = p.along(ctx, hash, after, limit)
+		return err
+	})
+	return seqs, err
+}
+
+func (p *partition) along(ctx context.Context, hash uint64, after int64, limit int) ([]int64, error) {
+	p.mu.RLock()
+	runs := p.runs
+	var newest []int64
+	for _, t := range p.tables {
+		if t.to > after {
+			newest = t.find(newest, hash, after)
+		}
+	}
+	p.mu.RUnlock()
+	var seqs []int64
+	var entries []entry
+	for _, r := range runs {
+		if r.to <= after {
+			continue
+		}
+		first, end := r.span(hash, after)
+		for n := first; n < end && len(seqs) < limit; n += streamPages {
+			var pages []int64
+			for i := n; i < min(n+streamPages, end); i++ {
+				pages = append(pages, r.page(i))
+			}
+			bodies, err := p.index.db.readPages(ctx, p.n, pages)
+			if err != nil {
+				return nil, err
+			}
+			for _, page := range pages {
+				body, there := bodies[page]
+				if !there {
+					return nil, errMoved
+				}
+				if entries, err = parsePage(entries[:0], body, r.from); err != nil {
+					return nil, err
+				}
+				seqs = pick(seqs, entries, hash, after)
+			}
+		}
+	}
+	if i, _ := slices.BinarySearch(newest, lastOf(seqs)+1); len(seqs) < limit {
+		seqs = append(seqs, newest[i:]...) // a table may overlap the newest run
+	}
+	return seqs[:min(limit, len(seqs))], nil
+}
+
+func lastOf(seqs []int64) int64 {
+	if len(seqs) == 0 {
+		return 0
+	}
+	return seqs[len(seqs)-1]
+}

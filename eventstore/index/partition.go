@@ -1,0 +1,299 @@
+package index
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math"
+	"slices"
+	"sync"
+
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+// maxSeq stands for the end of the log, wherever it is.
+const maxSeq = math.MaxInt64
+
+// partition is the index of one partition. Runs and tables cover the log from its first record without a gap, up to where the
+// last table ends.
+type partition struct {
+	index *Index
+	n     int
+
+	// Each of these is held while one goroutine does what its name says, and taken in this order, before mu.
+	merging, writing, loading sync.Mutex
+
+	mu       sync.RWMutex // guards what follows
+	runs     []*run       // ascending; replaced, never changed
+	tables   []*table     // ascending; all but the last are frozen; empty while nothing was read
+	appended bool         // by this process: then Close leaves no long tail
+}
+
+// last is the table that grows, nil while nothing was read. The caller holds mu.
+func (p *partition) last() *table {
+	if len(p.tables) == 0 {
+		return nil
+	}
+	return p.tables[len(p.tables)-1]
+}
+
+func (p *partition) tip() Tip {
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	if t := p.last(); t != nil {
+		return Tip{t.to, t.hash}
+	}
+	return Tip{}
+}
+
+// drop forgets what memory holds: the next question reads it again.
+func (p *partition) drop() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.runs, p.tables = nil, nil
+}
+
+// add takes up records behind the last table; the caller holds mu.
+func (p *partition) add(records []eventstore.Record) {
+	t := p.last()
+	for i := range records {
+		t.add(&records[i])
+		if t.records() >= p.index.opts.Records {
+			t = newTable(t.to, t.hash)
+			p.tables = append(p.tables, t)
+			p.index.wake()
+		}
+	}
+}
+
+// freeze ends the last table when it covers so many records, so that it is written.
+func (p *partition) freeze(records int64) {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if t := p.last(); t != nil && t.records() >= records {
+		p.tables = append(p.tables, newTable(t.to, t.hash))
+	}
+}
+
+// room writes tables until no more than maxFrozen wait.
+func (p *partition) room(ctx context.Context) error {
+	for {
+		p.mu.RLock()
+		full := len(p.tables) > maxFrozen
+		p.mu.RUnlock()
+		if !full {
+			return nil
+		}
+		if _, err := p.writeOne(ctx); err != nil {
+			return fmt.Errorf("write the index of partition %d, which is far behind: %w", p.n, err)
+		}
+	}
+}
+
+// reach brings memory forward to upTo, or to the end of the log.
+func (p *partition) reach(ctx context.Context, upTo int64) error {
+	for more := true; more; {
+		if t := p.tip(); t.Seq >= upTo && t.Seq > 0 {
+			return nil
+		}
+		if err := p.room(ctx); err != nil {
+			return err
+		}
+		p.loading.Lock()
+		var err error
+		if t := p.tip(); t.Seq < upTo || t.Seq == 0 { // else another goroutine has done it
+			more, err = p.extend(ctx)
+		}
+		p.loading.Unlock()
+		if err != nil {
+			return fmt.Errorf("read the index of partition %d: %w", p.n, err)
+		}
+	}
+	return nil
+}
+
+// extend reads what is next: the runs, then the tail of the log. more is false at its end. The caller holds loading.
+func (p *partition) extend(ctx context.Context) (more bool, err error) {
+	p.mu.RLock()
+	t := p.last()
+	p.mu.RUnlock()
+	if t == nil {
+		return true, p.load(ctx)
+	}
+	at := p.tip()
+	records, err := p.index.db.readTail(ctx, p.n, max(at.Seq, 1), tailPage)
+	if err != nil {
+		return false, err
+	}
+	if at.Seq > 0 {
+		if len(records) == 0 || records[0].Seq != at.Seq || records[0].Hash != at.Hash {
+			p.drop() // it is of another history
+			return true, nil
+		}
+		records = records[1:]
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t = p.last()
+	if t == nil { // dropped meanwhile
+		return true, nil
+	}
+	for len(records) > 0 && records[0].Seq <= t.to { // appended meanwhile
+		records = records[1:]
+	}
+	for i := range records {
+		if records[i].Seq != t.to+1+int64(i) {
+			return false, fmt.Errorf("%w: record %d:%d is missing", eventstore.ErrBroken, p.n, t.to+1+int64(i))
+		}
+	}
+	p.add(records)
+	return len(records) > 0, nil
+}
+
+// load reads the runs, if they are of the log's own history; else they are made again. The caller holds loading.
+func (p *partition) load(ctx context.Context) error {
+	for range attempts {
+		at, runs, err := p.readRuns(ctx, nil)
+		if err == nil {
+			err = p.confirm(ctx, at)
+		}
+		switch {
+		case errors.Is(err, errMoved):
+			continue
+		case errors.Is(err, errPage):
+			if err := p.renew(ctx, err); err != nil {
+				return err
+			}
+			continue
+		case err != nil:
+			return err
+		}
+		p.mu.Lock()
+		defer p.mu.Unlock()
+		p.runs, p.tables = runs, []*table{newTable(at.seq, at.hash)}
+		return nil
+	}
+	return errMoved
+}
+
+// confirm drops runs that do not stand on the log, with errMoved.
+func (p *partition) confirm(ctx context.Context, at checkpoint) error {
+	if at.seq == 0 {
+		return nil
+	}
+	stands, err := p.stands(ctx, Tip{at.seq, at.hash})
+	if err != nil || stands {
+		return err
+	}
+	if err := p.index.db.forget(ctx, p.n, at); err != nil {
+		return err
+	}
+	return errMoved
+}
+
+// renew drops the runs, because of what is wrong with them. They are made again from the log by who needs them next.
+func (p *partition) renew(ctx context.Context, because error) error {
+	slog.Warn("the index of the log is made anew", "partition", p.n, "because", because)
+	at, err := p.index.db.readCheckpoint(ctx, p.n)
+	if err == nil {
+		err = p.index.db.forget(ctx, p.n, at)
+	}
+	if err != nil && !errors.Is(err, errMoved) {
+		return err
+	}
+	p.drop()
+	return nil
+}
+
+// stands tells whether the log holds the record that is meant.
+func (p *partition) stands(ctx context.Context, at Tip) (bool, error) {
+	records, err := p.index.db.readTail(ctx, p.n, at.Seq, 1)
+	return len(records) > 0 && records[0].Seq == at.Seq && records[0].Hash == at.Hash, err
+}
+
+// readRuns reads checkpoint and runs; of those that are known already, nothing more.
+func (p *partition) readRuns(ctx context.Context, known []*run) (checkpoint, []*run, error) {
+	db := &p.index.db
+	at, runs, err := db.readRuns(ctx, p.n)
+	if err != nil {
+		return at, nil, err
+	}
+	end := int64(0)
+	var unknown []*run
+	for i, r := range runs {
+		if r.from != end {
+			return at, nil, fmt.Errorf("%w: its runs have a gap behind %d", errPage, end)
+		}
+		end = r.to
+		if k := slices.IndexFunc(known, func(k *run) bool { return k.id == r.id }); k >= 0 {
+			runs[i] = known[k]
+		} else {
+			unknown = append(unknown, r)
+		}
+	}
+	if end != at.seq {
+		return at, nil, fmt.Errorf("%w: its runs end at %d, and the checkpoint is at %d", errPage, end, at.seq)
+	}
+	if err := db.loadExtra(ctx, p.n, unknown); err != nil {
+		return at, nil, err
+	}
+	return at, p.index.affordable(runs), nil
+}
+
+// affordable leaves the filters out for which there is no room: those of the largest runs first.
+func (x *Index) affordable(runs []*run) []*run {
+	x.mu.Lock()
+	left := x.opts.FilterBytes / int64(max(len(x.partitions), 1))
+	x.mu.Unlock()
+	bySize := slices.Clone(runs)
+	slices.SortFunc(bySize, func(a, b *run) int { return len(a.filter) - len(b.filter) })
+	for _, r := range bySize {
+		if left -= int64(len(r.filter)) * blockBytes; left >= 0 || len(r.filter) == 0 {
+			continue
+		}
+		without := *r
+		without.filter = nil
+		i := slices.Index(runs, r)
+		runs = slices.Clone(runs)
+		runs[i] = &without
+	}
+	return runs
+}
+
+// refresh reads the runs again, because another process has changed them.
+func (p *partition) refresh(ctx context.Context) error {
+	p.loading.Lock()
+	defer p.loading.Unlock()
+	p.mu.RLock()
+	known := p.runs
+	p.mu.RUnlock()
+	at, runs, err := p.readRuns(ctx, known)
+	switch {
+	case errors.Is(err, errMoved):
+		return nil // who asked does so again
+	case errors.Is(err, errPage):
+		return p.renew(ctx, err)
+	case err != nil:
+		return err
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	t := p.last()
+	if t == nil {
+		return nil
+	}
+	switch {
+	case t.to < at.seq: // another process is ahead of what this one has read
+		p.runs, p.tables = runs, []*table{newTable(at.seq, at.hash)}
+		return nil
+	case at.seq < p.tables[0].from: // another process makes the index anew
+		p.runs, p.tables = nil, nil
+		return nil
+	}
+	p.runs = runs
+	for len(p.tables) > 1 && p.tables[0].to <= at.seq {
+		p.tables = p.tables[1:]
+	}
+	return nil
+}
