@@ -31,8 +31,14 @@ lint: $(LINT) ## gofmt, vet and the linters
 	$(LINT) run ./...
 
 .PHONY: bench
-bench: ## run the Go benchmarks
-	$(GO) test -run '^$$' -bench . -benchmem ./...
+BENCH ?=
+bench: build postgres ## run `ledger bench` on SQLite and on a private PostgreSQL; BENCH='append settle --rounds 5' says what
+	./bin/ledger bench $(BENCH)
+	LEDGER_TEST_POSTGRES= $(WITHPG) -durable sh -c './bin/ledger bench --db "$$LEDGER_TEST_POSTGRES" $(BENCH)'
+
+.PHONY: microbench
+microbench: postgres ## run the Go benchmarks
+	$(WITHPG) $(GO) test -run '^$$' -bench . -benchmem ./...
 
 .PHONY: fuzz
 FUZZTIME ?= 30s

@@ -62,25 +62,21 @@ func (v *Views) read(ctx context.Context, partition int, from mark, limit int) (
 // advance writes a batch and moves the checkpoint of the lane, in one transaction. errFenced: nothing was written.
 func (w *writer) advance(ctx context.Context, l lane, from mark, b batch) error {
 	return w.atomic(ctx, func() error {
-		if l.number > 0 && w.dialect == Postgres { // a build need not be on disk before the switch, which waits for the disk
-			if err := w.ddl(ctx, "SET LOCAL synchronous_commit = off"); err != nil {
-				return err
-			}
-		}
 		if err := w.move(ctx, l.number, l.partition, l.epoch, from, b.to); err != nil {
 			return err
 		}
-		return w.apply(ctx, l, b.facts)
+		return w.apply(ctx, l, from, b)
 	})
 }
 
-// apply writes facts to the targets of a lane, in the open transaction.
-func (w *writer) apply(ctx context.Context, l lane, facts []fact) error {
-	w.partition = l.partition
+// apply writes a batch to the targets of a lane, which stand at from, in the open transaction.
+func (w *writer) apply(ctx context.Context, l lane, from mark, b batch) error {
+	known := w.recall(l, from)
 	for _, t := range l.targets {
-		if err := t.apply(ctx, w, t.generation, facts); err != nil {
-			return fmt.Errorf("project %s up to record %s: %w", t.name(), facts[len(facts)-1].record.Position(), err)
+		if err := t.apply(ctx, w, known, t.generation, b.facts); err != nil {
+			return fmt.Errorf("project %s up to record %s: %w", t.name(), b.facts[len(b.facts)-1].record.Position(), err)
 		}
 	}
+	known.moved(b.to)
 	return nil
 }

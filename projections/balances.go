@@ -43,53 +43,58 @@ type walletKey struct {
 	currency money.Currency
 }
 
-func (balances) apply(ctx context.Context, w *writer, generation int64, facts []fact) error {
+func (balances) apply(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error {
+	if err := loadWallets(ctx, w, known, generation, facts); err != nil {
+		return err
+	}
 	last := map[walletKey]*fact{} // the wallet's newest record of the batch
-	var merchants []string
 	for i := range facts {
 		f := &facts[i]
 		if f.wallet == nil {
 			continue
 		}
-		of := f.wallet.Header()
-		key := walletKey{of.Merchant, of.Currency}
-		if last[key] == nil {
-			merchants = append(merchants, of.Merchant)
-		}
+		key := walletOf(f)
+		known.wallets[key].Evolve(f.wallet)
 		last[key] = f
 	}
-	if len(last) == 0 {
-		return nil
-	}
-	rows, err := balanceTable.load(ctx, w, generation, "merchant", merchants)
-	if err != nil {
-		return err
-	}
-	wallets := map[walletKey]*wallet.Wallet{}
-	for i := range rows {
-		folded := rows[i].wallet()
-		wallets[walletKey{folded.Merchant, folded.Currency}] = folded
-	}
-	for i := range facts {
-		if facts[i].wallet == nil {
-			continue
-		}
-		of := facts[i].wallet.Header()
-		key := walletKey{of.Merchant, of.Currency}
-		if wallets[key] == nil {
-			wallets[key] = wallet.NewWallet(of.Merchant, of.Currency)
-		}
-		wallets[key].Evolve(facts[i].wallet)
-	}
-	rows = rows[:0]
+	rows := make([]balanceRow, 0, len(last))
 	for key, f := range last {
-		row, err := newBalanceRow(wallets[key], f)
+		row, err := newBalanceRow(known.wallets[key], f)
 		if err != nil {
 			return err
 		}
 		rows = append(rows, row)
 	}
-	return balanceTable.write(ctx, w, generation, rows)
+	return balanceTable.merge(ctx, w, generation, rows)
+}
+
+func walletOf(f *fact) walletKey {
+	of := f.wallet.Header()
+	return walletKey{of.Merchant, of.Currency}
+}
+
+// loadWallets makes all wallets of the batch known.
+func loadWallets(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error {
+	var merchants []string
+	for i := range facts {
+		if facts[i].wallet == nil {
+			continue
+		}
+		key := walletOf(&facts[i])
+		if known.wallets[key] == nil {
+			known.wallets[key] = wallet.NewWallet(key.merchant, key.currency)
+			merchants = append(merchants, key.merchant)
+		}
+	}
+	rows, err := balanceTable.load(ctx, w, generation, "merchant", merchants)
+	if err != nil {
+		return err
+	}
+	for i := range rows {
+		folded := rows[i].wallet()
+		known.wallets[walletKey{folded.Merchant, folded.Currency}] = folded
+	}
+	return nil
 }
 
 func newBalanceRow(folded *wallet.Wallet, f *fact) (balanceRow, error) {

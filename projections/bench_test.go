@@ -4,18 +4,22 @@ import (
 	"context"
 	"fmt"
 	"log/slog"
+	"math/rand/v2"
 	"path/filepath"
 	"testing"
 
+	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
 )
 
 // The benchmarks read a log of this shape: payouts that are initiated, submitted and paid, and payins that are created and
 // paid, of many merchants, interleaved as they would be.
 const (
 	benchMerchants = 200
-	benchPayments  = 12_000
+	benchPayments  = 40_000
 	benchInFlight  = 500
+	benchWave      = 6000
 )
 
 // writeBench writes the log of the benchmarks and returns the number of its records.
@@ -88,6 +92,81 @@ func BenchmarkRebuild(b *testing.B) {
 			b.ReportMetric(float64(records*int64(b.N))/b.Elapsed().Seconds(), "events/s")
 		})
 	}
+}
+
+// BenchmarkFollow applies the whole lives of payouts of one hot wallet to views that serve, in batches as a busy executor makes
+// them. A payout's later records come in other batches than its first.
+func BenchmarkFollow(b *testing.B) {
+	for name, open := range map[string]func(testing.TB) place{"sqlite": sqlitePlace, "postgres": postgresPlace} {
+		b.Run(name, func(b *testing.B) {
+			history := newBook(b, 1)
+			history.fund(benchMerchant(0), "100000000000.00")
+			hidden := &partly{Log: history.log, shown: 1}
+			at := open(b)
+			v, err := Open(b.Context(), at.open(), at.dialect, hidden, history.tail, Options{})
+			if err != nil {
+				b.Fatal(err)
+			}
+			if err := v.Reach(b.Context()); err != nil {
+				b.Fatal(err)
+			}
+			w, err := openWriter(b.Context(), v.db, v.dialect)
+			if err != nil {
+				b.Fatal(err)
+			}
+			defer closing(b, closerFunc(w.close))
+			for b.Loop() {
+				b.StopTimer()
+				for history.versions[wallet.Stream(benchMerchant(0), money.INR)] < hidden.shown+followBatch {
+					history.live(benchWave)
+				}
+				hidden.shown += followBatch
+				b.StartTimer()
+				if moved, err := v.step(b.Context(), w, 0); !moved || err != nil {
+					b.Fatal(moved, err)
+				}
+			}
+			b.ReportMetric(float64(followBatch*b.N)/b.Elapsed().Seconds(), "events/s")
+		})
+	}
+}
+
+// followBatch is the number of records that BenchmarkFollow applies at once.
+const followBatch = 4000
+
+// live writes the lives of n payouts of one wallet, side by side.
+func (b *book) live(n int) {
+	m := benchMerchant(0)
+	ids := make([]string, n)
+	for i := range ids {
+		ids[i] = fmt.Sprintf("txn_%016x", rand.Uint64())
+		b.payoutAs(m, ids[i], "1000.00")
+	}
+	for _, id := range ids {
+		b.do(wallet.SubmitPayout{Base: b.base(m, id), Attempt: 1, Gateway: "sandbox"})
+	}
+	for _, id := range ids {
+		b.do(wallet.ReportPayout{Base: b.base(m, id), Gateway: "sandbox", Outcome: wallet.OutcomePaid, UTR: b.id("utr"), Message: b.id("msg")})
+	}
+	b.postings = nil // nobody compares them
+}
+
+// partly is a log of one partition that shows its first records only.
+type partly struct {
+	Log
+	shown int64
+}
+
+func (p *partly) Read(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Record, error) {
+	return p.Log.Read(ctx, partition, after, int(min(int64(limit), p.shown-after)))
+}
+
+func (p *partly) Head(ctx context.Context, partition int) (eventstore.Head, error) {
+	records, err := p.Log.Read(ctx, partition, p.shown-1, 1)
+	if err != nil {
+		return eventstore.Head{}, err
+	}
+	return eventstore.Head{Partition: partition, Seq: p.shown, Hash: records[0].Hash}, nil
 }
 
 // BenchmarkApply writes one event after the other to views that serve: what a single payment waits for.

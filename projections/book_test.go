@@ -194,11 +194,15 @@ func (b *book) pay(id, amount string) {
 
 func (b *book) payout(m, amount string) string {
 	id := b.id("txn")
+	b.payoutAs(m, id, amount)
+	return id
+}
+
+func (b *book) payoutAs(m, id, amount string) {
 	b.do(wallet.InitiatePayout{
 		Base: b.base(m, id), Amount: inr(amount), Charge: charge("10.00", "0.00"), RequestID: "REQ-" + id, IFSC: "SBIN0001234",
 		BankName: "State Bank of India", AccountLast4: "7890", AccountFingerprint: "fp", TransferType: "5", Sealed: "c2VhbGVk",
 	})
-	return id
 }
 
 func (b *book) fund(m, amount string) string {

@@ -185,7 +185,7 @@ func (r *replay) advance(ctx context.Context, goals []mark) error {
 			if len(b.facts) == 0 {
 				return fmt.Errorf("record %d:%d: %w", p, goal.seq, eventstore.ErrNotFound)
 			}
-			if err := r.w.atomic(ctx, func() error { return r.w.apply(ctx, l, b.facts) }); err != nil {
+			if err := r.w.atomic(ctx, func() error { return r.w.apply(ctx, l, r.marks[p], b) }); err != nil {
 				return err
 			}
 			r.marks[p] = b.to

@@ -197,6 +197,7 @@ func (b *build) check(ctx context.Context, w *writer) error {
 		"balances": {{"SELECT count(*) FROM balances_%d", int64(len(b.tally.wallets))}},
 		"payments": {
 			{"SELECT count(*) FROM payments_%d", b.tally.payments},
+			{"SELECT count(*) FROM payment_status_%d", b.tally.payments},
 			{"SELECT CAST(coalesce(sum(n), 0) AS BIGINT) FROM payment_days_%d", b.tally.payments},
 		},
 		"journal": {

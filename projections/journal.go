@@ -11,127 +11,138 @@ import (
 type journal struct{}
 
 func (journal) name() string       { return "journal" }
-func (journal) version() int64     { return 1 }
-func (journal) shape() int64       { return 1 }
+func (journal) version() int64     { return 2 }
+func (journal) shape() int64       { return 2 }
 func (journal) schemas() []*schema { return []*schema{&lineTable.schema, &accountTable.schema} }
 
 // lineRow is one line of the journal. Amounts in minor units; balance is debits less credits of the account, in this
 // partition, up to and including the line: what a merchant has is a liability, so its balance is negative.
+//
+// The key's is the one index that there is: an account's lines lie together in it, in the order of time, and each new one is
+// the last of its account. Names of accounts and their currencies stand once, in accountTable.
 type lineRow struct {
-	partition, seq, line    int64
-	account, currency       string
-	debit, credit, balance  int64
-	effectiveAt, recordedAt int64
-	subject                 string
+	partition, account, recordedAt, seq, line int64
+	debit, credit, balance                    int64
+	effectiveAt                               int64
+	subject                                   string
 }
 
-var lineTable = newTable(schema{
-	name: "journal", key: 3, fixed: true,
-	indexes: []index{{name: "account", columns: "account, currency, partition, recorded_at, seq, line"}},
-}, []column[lineRow]{
+var lineTable = newTable(schema{name: "journal", key: 5, fixed: true}, []column[lineRow]{
 	{"partition", func(r *lineRow) any { return &r.partition }},
+	{"account", func(r *lineRow) any { return &r.account }},
+	{"recorded_at", func(r *lineRow) any { return &r.recordedAt }},
 	{"seq", func(r *lineRow) any { return &r.seq }},
 	{"line", func(r *lineRow) any { return &r.line }},
-	{"account", func(r *lineRow) any { return &r.account }},
-	{"currency", func(r *lineRow) any { return &r.currency }},
 	{"debit", func(r *lineRow) any { return &r.debit }},
 	{"credit", func(r *lineRow) any { return &r.credit }},
 	{"balance", func(r *lineRow) any { return &r.balance }},
 	{"effective_at", func(r *lineRow) any { return &r.effectiveAt }},
-	{"recorded_at", func(r *lineRow) any { return &r.recordedAt }},
 	{"subject", func(r *lineRow) any { return &r.subject }},
 })
 
-// accountRow is an account's total in one partition.
+// accountRow is an account in one partition, with its total there.
 type accountRow struct {
-	account, currency string
-	partition         int64
-	debits, credits   int64
-	seq               int64 // of the newest record that touched it
+	name, currency  string
+	partition       int64
+	account         int64 // its number in the partition, by which its lines name it: see numbered
+	debits, credits int64
+	seq             int64 // of the newest record that touched it
 }
 
 var accountTable = newTable(schema{name: "accounts", key: 3}, []column[accountRow]{
-	{"account", func(r *accountRow) any { return &r.account }},
+	{"name", func(r *accountRow) any { return &r.name }},
 	{"currency", func(r *accountRow) any { return &r.currency }},
 	{"partition", func(r *accountRow) any { return &r.partition }},
+	{"account", func(r *accountRow) any { return &r.account }},
 	{"debits", func(r *accountRow) any { return &r.debits }},
 	{"credits", func(r *accountRow) any { return &r.credits }},
 	{"seq", func(r *accountRow) any { return &r.seq }},
 })
 
 type accountKey struct {
-	account, currency string
+	name     string
+	currency money.Currency
 }
 
-func (journal) apply(ctx context.Context, w *writer, generation int64, facts []fact) error {
-	totals := map[accountKey]*accountRow{}
-	var accounts []string
-	lines := 0
-	for i := range facts {
-		for j := range facts[i].postings {
-			key := keyOf(&facts[i], j)
-			lines++
-			if totals[key] == nil {
-				totals[key] = &accountRow{partition: int64(w.partition), account: key.account, currency: key.currency}
-				accounts = append(accounts, key.account)
-			}
-		}
-	}
-	if lines == 0 {
-		return nil
-	}
-	rows, err := accountTable.load(ctx, w, generation, "account", accounts)
+// mostLines is more than any record has.
+const mostLines = 100
+
+// numbered is the number of an account whose first line in the partition is line j of a record: no other account has it.
+func numbered(f *fact, j int) int64 { return f.record.Seq*mostLines + int64(j) }
+
+func (journal) apply(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error {
+	lines, err := loadAccounts(ctx, w, known, generation, facts)
 	if err != nil {
 		return err
 	}
-	for _, row := range rows {
-		if total := totals[accountKey{row.account, row.currency}]; total != nil && row.partition == int64(w.partition) {
-			*total = row
-		}
-	}
+	touched := map[*accountRow]bool{}
 	entries := make([]lineRow, 0, lines)
 	for i := range facts {
 		for j := range facts[i].postings {
-			entry, err := newLine(&facts[i], j, totals[keyOf(&facts[i], j)])
+			account := known.accounts[accountOf(&facts[i], j)]
+			entry, err := newLine(&facts[i], j, account)
 			if err != nil {
 				return err
 			}
 			entries = append(entries, entry)
+			touched[account] = true
 		}
 	}
-	if err := lineTable.write(ctx, w, generation, entries); err != nil {
+	if err := lineTable.insert(ctx, w, generation, entries); err != nil {
 		return err
 	}
-	rows = rows[:0]
-	for _, total := range totals {
-		rows = append(rows, *total)
+	totals := make([]accountRow, 0, len(touched))
+	for account := range touched {
+		totals = append(totals, *account)
 	}
-	return accountTable.write(ctx, w, generation, rows)
+	return accountTable.merge(ctx, w, generation, totals)
 }
 
-func keyOf(f *fact, j int) accountKey {
-	return accountKey{f.postings[j].Account, string(f.wallet.Header().Currency)}
+func accountOf(f *fact, j int) accountKey {
+	return accountKey{f.postings[j].Account, f.wallet.Header().Currency}
+}
+
+// loadAccounts makes all accounts of the batch known, and counts its lines.
+func loadAccounts(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) (lines int, err error) {
+	var names []string
+	for i := range facts {
+		for j := range facts[i].postings {
+			lines++
+			key := accountOf(&facts[i], j)
+			if known.accounts[key] == nil {
+				known.accounts[key] = &accountRow{
+					name: key.name, currency: string(key.currency), partition: int64(known.partition), account: numbered(&facts[i], j),
+				}
+				names = append(names, key.name)
+			}
+		}
+	}
+	rows, err := accountTable.load(ctx, w, generation, "name", names)
+	if err != nil {
+		return 0, err
+	}
+	for i := range rows {
+		if rows[i].partition == int64(known.partition) {
+			known.accounts[accountKey{rows[i].name, money.Currency(rows[i].currency)}] = &rows[i]
+		}
+	}
+	return lines, nil
 }
 
 // newLine is posting j of a fact; it moves the total of its account.
-func newLine(f *fact, j int, total *accountRow) (lineRow, error) {
+func newLine(f *fact, j int, account *accountRow) (lineRow, error) {
 	p := &f.postings[j]
-	row := lineRow{
-		partition: int64(f.record.Partition), seq: f.record.Seq, line: int64(j + 1),
-		account: total.account, currency: total.currency, subject: f.record.Subject,
-		effectiveAt: micros(f.record.EffectiveAt), recordedAt: micros(f.record.RecordedAt),
+	debit, fits := p.Debit.Minor()
+	credit, fitsToo := p.Credit.Minor()
+	if !fits || !fitsToo {
+		return lineRow{}, fmt.Errorf("record %s: a posting of %s and %s does not fit 64 bits", f.record.Position(), p.Debit, p.Credit)
 	}
-	for _, side := range []struct {
-		to, sum *int64
-		amount  money.Amount
-	}{{&row.debit, &total.debits, p.Debit}, {&row.credit, &total.credits, p.Credit}} {
-		var fits bool
-		if *side.to, fits = side.amount.Minor(); !fits {
-			return lineRow{}, fmt.Errorf("record %s: a posting of %s does not fit 64 bits", f.record.Position(), side.amount)
-		}
-		*side.sum += *side.to
-	}
-	total.seq = f.record.Seq
-	row.balance = total.debits - total.credits
-	return row, nil
+	account.debits += debit
+	account.credits += credit
+	account.seq = f.record.Seq
+	return lineRow{
+		partition: account.partition, account: account.account, recordedAt: micros(f.record.RecordedAt), seq: f.record.Seq, line: int64(j + 1),
+		debit: debit, credit: credit, balance: account.debits - account.credits,
+		effectiveAt: micros(f.record.EffectiveAt), subject: f.record.Subject,
+	}, nil
 }

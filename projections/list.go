@@ -81,7 +81,15 @@ func (f *Filter) span() span {
 	return s
 }
 
-// of is the condition of merchant, kind and status.
+// statuses are those that a filter picks. A list of all is merged from the lists of each.
+func (f *Filter) statuses() []wallet.Status {
+	if f.Status != "" {
+		return []wallet.Status{f.Status}
+	}
+	return []wallet.Status{wallet.Pending, wallet.Success, wallet.Failed, wallet.Expired, wallet.Refunded, wallet.Released}
+}
+
+// of is the condition of merchant, kind and status, in the table of days.
 func (f *Filter) of(kind wallet.Kind) *where {
 	w := &where{}
 	w.and("merchant = %s AND kind = %s", f.Merchant, string(kind))
@@ -91,15 +99,25 @@ func (f *Filter) of(kind wallet.Kind) *where {
 	return w
 }
 
-func (f *Filter) created(kind wallet.Kind, s span) *where {
-	w := f.of(kind)
-	if s.from != always.from {
-		w.and("created_at >= %s", s.from)
+// listed selects what the filter picks from the lists of statuses, one after the other. before is a condition on all of them;
+// first ends each: its order and how much of it is needed.
+func (f *Filter) listed(kind wallet.Kind, s span, what string, before func(*where), first string) (text string, args []any) {
+	var parts []string
+	for _, status := range f.statuses() {
+		w := &where{args: args}
+		w.and("merchant = %s AND kind = %s AND status = %s", f.Merchant, string(kind), string(status))
+		if s.from != always.from {
+			w.and("created_at >= %s", s.from)
+		}
+		if s.to != always.to {
+			w.and("created_at < %s", s.to)
+		}
+		before(w)
+		parts = append(parts, fmt.Sprintf("SELECT * FROM (SELECT %s FROM %s %s %s) AS listed",
+			what, statusTable.marked(generationMark), w, first))
+		args = w.args
 	}
-	if s.to != always.to {
-		w.and("created_at < %s", s.to)
-	}
-	return w
+	return strings.Join(parts, " UNION ALL "), args
 }
 
 func (v *Views) list(ctx context.Context, kind wallet.Kind, f Filter) (Page, error) {
@@ -119,15 +137,14 @@ func (v *Views) list(ctx context.Context, kind wallet.Kind, f Filter) (Page, err
 	if err != nil {
 		return Page{}, err
 	}
-	var cond *where
+	before := func(*where) {}
 	s, offset := f.span(), int64(0)
 	if f.Cursor != "" {
 		createdAt, seq, err := parseCursor(f.Cursor)
 		if err != nil {
 			return Page{}, err
 		}
-		cond = f.created(kind, s)
-		cond.and("(created_at, seq) < (%s, %s)", createdAt, seq)
+		before = func(w *where) { w.and("(created_at, seq) < (%s, %s)", createdAt, seq) }
 	} else {
 		if int64(f.Page-1) >= (total+int64(f.Limit)-1)/int64(f.Limit) {
 			return Page{Total: total}, nil
@@ -136,14 +153,21 @@ func (v *Views) list(ctx context.Context, kind wallet.Kind, f Filter) (Page, err
 		if s, offset, err = v.skip(ctx, kind, &f, s, offset); err != nil {
 			return Page{}, err
 		}
-		cond = f.created(kind, s)
 	}
-	rows, err := query(ctx, v, payments{}, paymentTable,
-		fmt.Sprintf("%s ORDER BY created_at DESC, seq DESC LIMIT %d OFFSET %d", cond, f.Limit+1, offset), cond.args...)
+	clause, args := f.page(kind, s, offset, before)
+	rows, err := query(ctx, v, payments{}, paymentTable, clause, args...)
 	if err != nil {
 		return Page{}, err
 	}
 	return newPage(rows, f.Limit, total)
+}
+
+// page selects the rows of a page, and one more: their keys first, from the lists of statuses.
+func (f *Filter) page(kind wallet.Kind, s span, offset int64, before func(*where)) (clause string, args []any) {
+	const newest = "ORDER BY created_at DESC, seq DESC"
+	picked, args := f.listed(kind, s, "id, merchant, created_at, seq", before, fmt.Sprintf("%s LIMIT %d", newest, offset+int64(f.Limit)+1))
+	return fmt.Sprintf("WHERE (id, merchant) IN (SELECT id, merchant FROM (%s %s LIMIT %d OFFSET %d) AS page) %s",
+		picked, newest, f.Limit+1, offset, newest), args
 }
 
 // newPage takes the first limit rows; one more shows that there is a next page.
@@ -173,7 +197,7 @@ func (v *Views) count(ctx context.Context, kind wallet.Kind, f *Filter, s span) 
 	}
 	w := f.of(kind)
 	w.and("day >= %s AND day < %s", first, last)
-	total, err := number(ctx, v, payments{}, dayTable, "CAST(coalesce(sum(n), 0) AS BIGINT)", w.String(), w.args...)
+	total, err := number(ctx, v, payments{}, "CAST(coalesce(sum(n), 0) AS BIGINT)", dayTable.marked(generationMark)+" "+w.String(), w.args...)
 	if err != nil {
 		return 0, err
 	}
@@ -191,8 +215,8 @@ func (v *Views) count(ctx context.Context, kind wallet.Kind, f *Filter, s span) 
 }
 
 func (v *Views) countRows(ctx context.Context, kind wallet.Kind, f *Filter, s span) (int64, error) {
-	w := f.created(kind, s)
-	return number(ctx, v, payments{}, paymentTable, "count(*)", w.String(), w.args...)
+	picked, args := f.listed(kind, s, "id", func(*where) {}, "")
+	return number(ctx, v, payments{}, "CAST(count(*) AS BIGINT)", "("+picked+") AS picked", args...)
 }
 
 // skip turns a large offset into an earlier end of the span and a smaller offset.

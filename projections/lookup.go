@@ -138,8 +138,16 @@ func (v *Views) BalanceAt(ctx context.Context, merchantID string, c money.Curren
 		{wallet.AccountLocked(merchantID), -1, &b.Locked},
 		{wallet.AccountReceivable(merchantID), 1, &b.Owed},
 	} {
-		rows, err := query(ctx, v, journal{}, lineTable, `WHERE account = $1 AND currency = $2 AND partition = $3 AND recorded_at <= $4
-			ORDER BY recorded_at DESC, seq DESC, line DESC LIMIT 1`, part.account, string(c), b.Position.Partition, at.UnixMicro())
+		accounts, err := query(ctx, v, journal{}, accountTable, "WHERE name = $1 AND currency = $2 AND partition = $3",
+			part.account, string(c), b.Position.Partition)
+		if err != nil {
+			return Balance{}, err
+		}
+		if len(accounts) == 0 {
+			continue
+		}
+		rows, err := query(ctx, v, journal{}, lineTable, `WHERE partition = $1 AND account = $2 AND recorded_at <= $3
+			ORDER BY recorded_at DESC, seq DESC, line DESC LIMIT 1`, b.Position.Partition, accounts[0].account, at.UnixMicro())
 		if err != nil {
 			return Balance{}, err
 		}

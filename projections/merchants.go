@@ -53,7 +53,7 @@ var keyTable = newTable(schema{name: "api_keys", key: 2}, []column[keyRow]{
 	{"operator", func(r *keyRow) any { return &r.operator }},
 })
 
-func (merchants) apply(ctx context.Context, w *writer, generation int64, facts []fact) error {
+func (merchants) apply(ctx context.Context, w *writer, _ *cache, generation int64, facts []fact) error {
 	var ofMerchants, ofOperators []*fact
 	for i := range facts {
 		switch {
@@ -82,7 +82,7 @@ func (merchants) apply(ctx context.Context, w *writer, generation int64, facts [
 		return err
 	}
 	slices.SortFunc(keys, func(a, b keyRow) int { return cmp.Or(cmp.Compare(a.hash, b.hash), cmp.Compare(a.owner, b.owner)) })
-	return keyTable.write(ctx, w, generation, slices.Compact(keys))
+	return keyTable.merge(ctx, w, generation, slices.Compact(keys))
 }
 
 // foldOwners folds facts into the states of their owners, T, and writes the states that they touch.
@@ -125,5 +125,5 @@ func foldOwners[T any](
 		rows = append(rows, ownerRow{id: id, state: string(state), version: r.Version, partition: int64(r.Partition), seq: r.Seq})
 		each(states[id])
 	}
-	return table.write(ctx, w, generation, rows)
+	return table.merge(ctx, w, generation, rows)
 }

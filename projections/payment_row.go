@@ -33,14 +33,14 @@ type paymentRow struct {
 }
 
 var paymentTable = newTable(schema{
-	name: "payments", key: 2,
+	name: "payments", key: 2, wide: true,
+	changes: []string{
+		"status", "updated_at", "changed", "late", "suspense", "attempts", "submitted_at", "bank_reference", "return_reference",
+		"paid_after_refund", "gateway", "utr", "reason", "notes",
+	},
 	indexes: []index{
-		{name: "newest", columns: "merchant, kind, created_at, seq"},
-		{name: "status", columns: "merchant, kind, status, created_at, seq"},
 		{name: "reference", columns: "merchant, kind, reference", where: "reference <> ''"},
-		{name: "pending", columns: "kind, id", where: "status = 'pending'"},
 		{name: "txn_ref", columns: "txn_ref", where: "txn_ref <> ''"},
-		{name: "pending", columns: "kind, id", where: "status = 'pending'"},
 	},
 }, []column[paymentRow]{
 	{"id", func(r *paymentRow) any { return &r.id }},

@@ -10,10 +10,31 @@ import (
 // payments holds every payment, and how many there are by day and status.
 type payments struct{}
 
-func (payments) name() string       { return "payments" }
-func (payments) version() int64     { return 1 }
-func (payments) shape() int64       { return 1 }
-func (payments) schemas() []*schema { return []*schema{&paymentTable.schema, &dayTable.schema} }
+func (payments) name() string   { return "payments" }
+func (payments) version() int64 { return 2 }
+func (payments) shape() int64   { return 2 }
+func (payments) schemas() []*schema {
+	return []*schema{&paymentTable.schema, &statusTable.schema, &dayTable.schema}
+}
+
+// statusRow puts a payment in the list of its status. These rows come and go, so that those of paymentTable, which are ten
+// times as wide, change in no column that has an index.
+type statusRow struct {
+	merchant, kind, status string
+	createdAt, seq         int64
+	id                     string
+}
+
+var statusTable = newTable(schema{
+	name: "payment_status", key: 5, indexes: []index{{name: "pending", columns: "kind, id", where: "status = 'pending'"}},
+}, []column[statusRow]{
+	{"merchant", func(r *statusRow) any { return &r.merchant }},
+	{"kind", func(r *statusRow) any { return &r.kind }},
+	{"status", func(r *statusRow) any { return &r.status }},
+	{"created_at", func(r *statusRow) any { return &r.createdAt }},
+	{"seq", func(r *statusRow) any { return &r.seq }},
+	{"id", func(r *statusRow) any { return &r.id }},
+})
 
 // dayRow counts the payments of a merchant by the UTC day of their creation, so that lists know their total, and find a page
 // far down, without counting payments one by one.
@@ -45,80 +66,122 @@ type paymentKey struct{ merchant, id string }
 
 // paymentFold is a payment on its way through a batch.
 type paymentFold struct {
-	row     paymentRow // where its records stand; the rest of it as loaded
-	payment wallet.Payment
+	payment                 wallet.Payment
+	partition, seq, changed int64         // position of the first record, and seq of the last one
+	stored                  wallet.Status // as its row has it; "" without a row
+	touched                 bool          // by the batch
 }
 
-func (payments) apply(ctx context.Context, w *writer, generation int64, facts []fact) error {
-	folds, order, err := loadPayments(ctx, w, generation, facts)
-	if err != nil {
+func (payments) apply(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error {
+	if err := loadPayments(ctx, w, known, generation, facts); err != nil {
 		return err
 	}
+	touched := make([]*paymentFold, 0, len(facts))
 	days := map[dayRow]int64{}
 	for i := range facts {
 		if facts[i].wallet == nil {
 			continue
 		}
-		of := facts[i].wallet.Header()
-		folds[paymentKey{of.Merchant, of.Payment}].evolve(&facts[i], days)
-	}
-	rows := make([]paymentRow, 0, len(order))
-	for _, key := range order {
-		f := folds[key]
-		if f.payment.Kind == "" {
-			continue
+		f := known.payments[paymentOf(&facts[i])]
+		f.evolve(&facts[i], days)
+		if !f.touched {
+			f.touched = true
+			touched = append(touched, f)
 		}
-		if err := f.row.fill(&f.payment); err != nil {
-			return err
-		}
-		rows = append(rows, f.row)
 	}
-	if err := paymentTable.write(ctx, w, generation, rows); err != nil {
+	if err := writePayments(ctx, w, generation, touched); err != nil {
 		return err
+	}
+	for _, f := range touched {
+		if f.touched = false; f.payment.Status != wallet.Pending { // it will hardly change again
+			delete(known.payments, paymentKey{f.payment.Merchant, f.payment.Of.Payment})
+		}
 	}
 	counts := make([]dayRow, 0, len(days))
 	for key, n := range days {
 		key.n = n
 		counts = append(counts, key)
 	}
-	return dayTable.write(ctx, w, generation, counts)
+	return dayTable.merge(ctx, w, generation, counts)
 }
 
-// loadPayments makes the folds of all payments of the batch, from their rows where they are not made in it.
-func loadPayments(ctx context.Context, w *writer, generation int64, facts []fact) (map[paymentKey]*paymentFold, []paymentKey, error) {
-	folds := map[paymentKey]*paymentFold{}
-	var order []paymentKey
-	var known []string
+func paymentOf(f *fact) paymentKey {
+	of := f.wallet.Header()
+	return paymentKey{of.Merchant, of.Payment}
+}
+
+// loadPayments makes all payments of the batch known: from their rows, where they are not made in it.
+func loadPayments(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error {
+	var ids []string
 	for i := range facts {
 		if facts[i].wallet == nil {
 			continue
 		}
-		of := facts[i].wallet.Header()
-		key := paymentKey{of.Merchant, of.Payment}
-		if folds[key] != nil {
+		key := paymentOf(&facts[i])
+		if known.payments[key] != nil {
 			continue
 		}
-		folds[key] = &paymentFold{}
-		order = append(order, key)
+		known.payments[key] = &paymentFold{}
 		if !creates(facts[i].wallet) {
-			known = append(known, of.Payment)
+			ids = append(ids, key.id)
 		}
 	}
-	rows, err := paymentTable.load(ctx, w, generation, "id", known)
+	rows, err := paymentTable.load(ctx, w, generation, "id", ids)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
 	for i := range rows {
-		f := folds[paymentKey{rows[i].merchant, rows[i].id}]
+		r := &rows[i]
+		f := known.payments[paymentKey{r.merchant, r.id}]
 		if f == nil {
 			continue // another merchant's of the same id
 		}
-		f.row = rows[i]
-		if f.payment, err = rows[i].payment(); err != nil {
-			return nil, nil, err
+		f.stored, f.partition, f.seq, f.changed = wallet.Status(r.status), r.partition, r.seq, r.changed
+		if f.payment, err = r.payment(); err != nil {
+			return err
 		}
 	}
-	return folds, order, nil
+	return nil
+}
+
+// writePayments writes folds that the batch has touched, and moves them to the lists of their status.
+func writePayments(ctx context.Context, w *writer, generation int64, touched []*paymentFold) error {
+	var made, changed []paymentRow
+	var left, entered []statusRow
+	for _, f := range touched {
+		if f.payment.Kind == "" {
+			continue
+		}
+		row := paymentRow{partition: f.partition, seq: f.seq, changed: f.changed}
+		if err := row.fill(&f.payment); err != nil {
+			return err
+		}
+		if f.stored == "" {
+			made = append(made, row)
+		} else {
+			changed = append(changed, row)
+		}
+		if f.stored == f.payment.Status {
+			continue
+		}
+		listed := statusRow{row.merchant, row.kind, row.status, row.createdAt, row.seq, row.id}
+		entered = append(entered, listed)
+		if f.stored != "" {
+			listed.status = string(f.stored)
+			left = append(left, listed)
+		}
+		f.stored = f.payment.Status
+	}
+	if err := paymentTable.insert(ctx, w, generation, made); err != nil {
+		return err
+	}
+	if err := paymentTable.update(ctx, w, generation, changed); err != nil {
+		return err
+	}
+	if err := statusTable.remove(ctx, w, generation, left); err != nil {
+		return err
+	}
+	return statusTable.insert(ctx, w, generation, entered)
 }
 
 // creates tells the events that are the first of their payment.
@@ -134,10 +197,10 @@ func creates(e wallet.Event) bool {
 func (f *paymentFold) evolve(from *fact, days map[dayRow]int64) {
 	r := from.record
 	if f.payment.Kind == "" {
-		f.row.partition, f.row.seq = int64(r.Partition), r.Seq
+		f.partition, f.seq = int64(r.Partition), r.Seq
 		f.payment.SealID = r.EventID.String()
 	}
-	f.row.changed = r.Seq
+	f.changed = r.Seq
 	was, before := f.payment.Kind, f.payment.Status
 	f.payment.Evolve(from.wallet, r.EffectiveAt)
 	if f.payment.Kind == "" || was != "" && before == f.payment.Status {

@@ -12,8 +12,7 @@ func (v *Views) Pending(ctx context.Context, kind wallet.Kind, after string, lim
 	if err := v.Reach(ctx); err != nil {
 		return nil, err
 	}
-	rows, err := query(ctx, v, payments{}, paymentTable, "WHERE kind = $1 AND status = 'pending' AND id > $2 ORDER BY id LIMIT $3",
-		string(kind), after, bounded(limit))
+	rows, err := query(ctx, v, payments{}, paymentTable, byPending, string(kind), after, bounded(limit))
 	if err != nil {
 		return nil, err
 	}
@@ -25,3 +24,6 @@ func (v *Views) Pending(ctx context.Context, kind wallet.Kind, after string, lim
 	}
 	return pending, nil
 }
+
+var byPending = "WHERE (id, merchant) IN (SELECT id, merchant FROM " + statusTable.marked(generationMark) +
+	" WHERE kind = $1 AND status = 'pending' AND id > $2 ORDER BY id LIMIT $3) ORDER BY id"

@@ -76,6 +76,7 @@ func (b *book) views(db *sql.DB, dialect Dialect, opts Options) *Views {
 		b.tb.Fatal(err)
 	}
 	db.SetMaxOpenConns(Connections(info.Partitions) + 4)
+	db.SetMaxIdleConns(Connections(info.Partitions) + 4)
 	v, err := Open(context.Background(), db, dialect, b.log, b.tail, opts)
 	if err != nil {
 		b.tb.Fatal(err)

@@ -15,8 +15,8 @@ type projection interface {
 	version() int64
 	shape() int64
 	schemas() []*schema
-	// apply writes what a batch of one partition changes, in few statements.
-	apply(ctx context.Context, w *writer, generation int64, facts []fact) error
+	// apply writes what a batch of one partition changes, in few statements. What it keeps in known, it need not load again.
+	apply(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error
 }
 
 // all are the projections. The order is that in which their rows are written.

@@ -4,16 +4,21 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"strconv"
+	"strings"
 )
 
 // tries bounds how often a read looks for the generation that serves, when switches overtake it.
 const tries = 5
 
+// generationMark stands, in a clause, for the generation of the projection that serves.
+const generationMark = "{generation}"
+
 // query reads rows of a table. clause is what follows FROM and the table's name. ErrBehind when the projection does not serve.
 func query[R any](ctx context.Context, v *Views, p projection, t *table[R], clause string, args ...any) ([]R, error) {
 	var found []R
 	err := v.serving(ctx, p, func(generation int64) error {
-		rows, err := v.db.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s %s", t.list(), t.in(generation), clause), args...)
+		rows, err := v.db.QueryContext(ctx, fmt.Sprintf("SELECT %s FROM %s %s", t.list(), t.in(generation), of(clause, generation)), args...)
 		if err != nil {
 			return explain(err)
 		}
@@ -23,11 +28,15 @@ func query[R any](ctx context.Context, v *Views, p projection, t *table[R], clau
 	return found, err
 }
 
-// number reads one whole number from a table.
-func number[R any](ctx context.Context, v *Views, p projection, t *table[R], what, clause string, args ...any) (int64, error) {
+func of(clause string, generation int64) string {
+	return strings.ReplaceAll(clause, generationMark, strconv.FormatInt(generation, 10))
+}
+
+// number reads one whole number. clause is what follows FROM.
+func number(ctx context.Context, v *Views, p projection, what, clause string, args ...any) (int64, error) {
 	var n int64
 	err := v.serving(ctx, p, func(generation int64) error {
-		row := v.db.QueryRowContext(ctx, fmt.Sprintf("SELECT %s FROM %s %s", what, t.in(generation), clause), args...)
+		row := v.db.QueryRowContext(ctx, fmt.Sprintf("SELECT %s FROM %s", what, of(clause, generation)), args...)
 		return explain(row.Scan(&n))
 	})
 	return n, err

@@ -50,6 +50,10 @@ func (v *Views) serves(ctx context.Context, at *standing, seqs []int64) bool {
 
 // await waits for Run, or another process, to bring the views there.
 func (v *Views) await(ctx context.Context, seqs []int64) error {
+	if at, _ := v.standing(); at.ready() && at.reaches(seqs) {
+		return nil
+	}
+	defer v.wait()()
 	late := time.NewTimer(v.opts.ReachWithin)
 	defer late.Stop()
 	for {

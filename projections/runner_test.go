@@ -113,7 +113,7 @@ func TestKilledBetweenApplyAndCommit(t *testing.T) {
 		if err := w.move(t.Context(), 0, 0, now.epoch, now.marks[0], next.to); err != nil {
 			t.Fatal(err)
 		}
-		if err := w.apply(t.Context(), lane{epoch: now.epoch, targets: now.targets()}, next.facts); err != nil {
+		if err := w.apply(t.Context(), lane{epoch: now.epoch, targets: now.targets()}, now.marks[0], next); err != nil {
 			t.Fatal(err)
 		}
 		if err := w.close(); err != nil { // without a commit
@@ -461,5 +461,68 @@ func TestWhatIsKnownOfTheViewsNeverGoesBack(t *testing.T) {
 	again, err := v.refresh(t.Context())
 	if err != nil || !again.equal(&known) || again.epoch == after.epoch {
 		t.Errorf("a late reading was taken: %+v, %v, known %+v", again, err, known)
+	}
+}
+
+// A writer that has forgotten what it wrote reads it back.
+func TestWhatIsForgottenIsReadBack(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		b := newBook(t, 1)
+		b.fund(anna, "100.00")
+		v := b.views(at.open(), at.dialect, Options{})
+		mustReach(t, v)
+		w := mustWriter(t, v)
+		for round := range uint64(6) {
+			b.wanderFar(20+round, 15)
+			if moved, err := v.step(t.Context(), w, 0); !moved || err != nil {
+				t.Fatal(moved, err)
+			}
+			switch round % 3 {
+			case 0:
+				if len(w.cache.wallets) == 0 || len(w.cache.accounts) == 0 || len(w.cache.payments) == 0 {
+					t.Errorf("nothing is remembered: %+v", w.cache)
+				}
+			case 1:
+				clear(w.cache.wallets)
+				clear(w.cache.accounts)
+				clear(w.cache.payments)
+			case 2: // as after a failure
+				w.cache = nil
+			}
+		}
+		b.equalToFold(v)
+	})
+}
+
+func TestWhatIsRememberedIsBounded(t *testing.T) {
+	c := cache{accounts: map[accountKey]*accountRow{}}
+	for i := range cached + 1 {
+		if c.moved(mark{}); len(c.accounts) != i {
+			t.Fatalf("%d are left of %d", len(c.accounts), i)
+		}
+		c.accounts[accountKey{name: fmt.Sprint(i)}] = &accountRow{}
+	}
+	if c.moved(mark{}); len(c.accounts) != 0 {
+		t.Errorf("%d accounts are remembered", len(c.accounts))
+	}
+}
+
+// Who gathers records for the next batch stops when a read waits for them.
+func TestAReadEndsTheGathering(t *testing.T) {
+	b := newBook(t, 1)
+	at := sqlitePlace(t)
+	v := b.views(at.open(), at.dialect, quick)
+	late := time.Now().Add(time.Hour)
+	gathered := make(chan bool)
+	go func() { gathered <- v.gather(t.Context(), late) }()
+	done := v.wait()
+	if !<-gathered || !v.gather(t.Context(), late) {
+		t.Error("it did not end well")
+	}
+	done()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if v.gather(ctx, late) {
+		t.Error("it did not end with its context")
 	}
 }

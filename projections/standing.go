@@ -18,6 +18,28 @@ func (v *Views) standing() (standing, <-chan struct{}) {
 	return v.now, v.change
 }
 
+// awaited tells whether a read waits for the views, and returns a channel that is closed when that may have changed.
+func (v *Views) awaited() (bool, <-chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.waiting > 0, v.change
+}
+
+// wait counts a read that waits for the views, until it calls done. The first one wakes those who gather records.
+func (v *Views) wait() (done func()) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	v.waiting++
+	if v.waiting == 1 {
+		v.set(v.now)
+	}
+	return func() {
+		v.mu.Lock()
+		defer v.mu.Unlock()
+		v.waiting--
+	}
+}
+
 // refresh reads how the views are, for what other processes have done to them. What this process knows never goes back to an
 // earlier reading: a read that Reach let pass must not find the generation from before a switch.
 func (v *Views) refresh(ctx context.Context) (standing, error) {

@@ -52,7 +52,7 @@ var suspenseTable = newTable(schema{
 	{"actor", func(r *suspenseRow) any { return &r.actor }},
 })
 
-func (suspense) apply(ctx context.Context, w *writer, generation int64, facts []fact) error {
+func (suspense) apply(ctx context.Context, w *writer, _ *cache, generation int64, facts []fact) error {
 	entries := map[paymentKey]*suspenseRow{}
 	var closed []string
 	for i := range facts {
@@ -84,7 +84,7 @@ func (suspense) apply(ctx context.Context, w *writer, generation int64, facts []
 	for key := range changed {
 		out = append(out, *entries[key])
 	}
-	return suspenseTable.write(ctx, w, generation, out)
+	return suspenseTable.merge(ctx, w, generation, out)
 }
 
 // evolveSuspense folds a fact into its entry and returns the entry's key; without an id when the fact is about none.

@@ -79,7 +79,7 @@ func (b *build) remainder(ctx context.Context, w *writer) error {
 			if len(next.facts) == 0 {
 				return fmt.Errorf("record %d:%d: %w", p, goal.seq, errUnbelieved)
 			}
-			if err := w.apply(ctx, l, next.facts); err != nil {
+			if err := w.apply(ctx, l, from, next); err != nil {
 				return err
 			}
 			from = next.to

@@ -2,6 +2,8 @@ package projections
 
 import (
 	"fmt"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -25,16 +27,23 @@ type schema struct {
 	names   []string // of the columns; the first ones are the key
 	text    []bool   // by column: TEXT, or else BIGINT
 	key     int      // the first columns, so many of them
-	fixed   bool     // rows are inserted once and never change
-	adds    []string // columns to which a row of the same key adds; the others it replaces
+	fixed   bool     // rows are inserted once and never looked for by their key: its index is made with the others
+	wide    bool     // SQLite keeps the rows in the order in which they come, with the key beside them, not in the order of the key
+	changes []string // columns that update sets
+	adds    []string // columns to which a row of the same key adds in merge; the others it replaces
 	indexes []index
 }
+
+// roomy leaves a part of each page to the rows' later versions, on PostgreSQL: then an update that changes no indexed column
+// touches no index.
+const roomy = " WITH (fillfactor = 50)"
 
 // index is made when a generation has caught up.
 type index struct {
 	name    string // behind the table's name and generation
 	columns string
 	where   string // of a partial index
+	unique  bool
 }
 
 // newTable completes a table from its columns.
@@ -48,7 +57,10 @@ func newTable[R any](s schema, columns []column[R]) *table[R] {
 	return &table[R]{s, columns}
 }
 
-func (s *schema) in(generation int64) string { return fmt.Sprintf("%s_%d", s.name, generation) }
+func (s *schema) in(generation int64) string { return s.marked(strconv.FormatInt(generation, 10)) }
+
+// marked is the table's name with a generation, or with what stands for it in a query.
+func (s *schema) marked(generation string) string { return s.name + "_" + generation }
 
 // create is the DDL of a generation. Text is compared by its bytes, in both databases.
 func (s *schema) create(dialect Dialect, generation int64) string {
@@ -64,9 +76,15 @@ func (s *schema) create(dialect Dialect, generation int64) string {
 		}
 		fmt.Fprintf(&b, "%s %s NOT NULL, ", name, kind)
 	}
-	fmt.Fprintf(&b, "PRIMARY KEY (%s))", strings.Join(s.names[:s.key], ", "))
-	if dialect == SQLite {
+	if s.fixed {
+		return strings.TrimSuffix(b.String(), ", ") + ")"
+	}
+	fmt.Fprintf(&b, "PRIMARY KEY (%s))", s.list(s.every()[:s.key]...))
+	switch {
+	case dialect == SQLite && !s.wide:
 		b.WriteString(" WITHOUT ROWID")
+	case dialect == Postgres && len(s.changes) > 0:
+		b.WriteString(roomy)
 	}
 	return b.String()
 }
@@ -74,8 +92,16 @@ func (s *schema) create(dialect Dialect, generation int64) string {
 // createIndexes is the DDL of the indexes of a generation.
 func (s *schema) createIndexes(generation int64) []string {
 	var statements []string
-	for _, x := range s.indexes {
-		statement := fmt.Sprintf("CREATE INDEX IF NOT EXISTS %s_%s ON %s (%s)", s.in(generation), x.name, s.in(generation), x.columns)
+	indexes := s.indexes
+	if s.fixed {
+		indexes = append([]index{{name: "key", columns: s.list(s.every()[:s.key]...), unique: true}}, indexes...)
+	}
+	for _, x := range indexes {
+		create := "CREATE INDEX"
+		if x.unique {
+			create = "CREATE UNIQUE INDEX"
+		}
+		statement := fmt.Sprintf("%s IF NOT EXISTS %s_%s ON %s (%s)", create, s.in(generation), x.name, s.in(generation), x.columns)
 		if x.where != "" {
 			statement += " WHERE " + x.where
 		}
@@ -84,14 +110,38 @@ func (s *schema) createIndexes(generation int64) []string {
 	return statements
 }
 
-// list joins the column names.
-func (s *schema) list() string { return strings.Join(s.names, ", ") }
+// list joins the names of columns; of all, without any.
+func (s *schema) list(columns ...int) string {
+	if len(columns) == 0 {
+		return strings.Join(s.names, ", ")
+	}
+	names := make([]string, len(columns))
+	for n, i := range columns {
+		names[n] = s.names[i]
+	}
+	return strings.Join(names, ", ")
+}
+
+// every is all columns.
+func (s *schema) every() []int {
+	columns := make([]int, len(s.names))
+	for i := range columns {
+		columns[i] = i
+	}
+	return columns
+}
+
+// changing is the key and the columns that an update sets.
+func (s *schema) changing() []int {
+	columns := s.every()[:s.key]
+	for _, name := range s.changes {
+		columns = append(columns, slices.Index(s.names, name))
+	}
+	return columns
+}
 
 // conflict is what an insert does with a row whose key is there.
 func (s *schema) conflict(generation int64) string {
-	if s.fixed {
-		return ""
-	}
 	adding := map[string]bool{}
 	for _, name := range s.adds {
 		adding[name] = true

@@ -41,7 +41,7 @@ type Options struct {
 
 // Defaults of Options.
 const (
-	defaultBatch       = 4000
+	defaultBatch       = 8_000
 	defaultReachWithin = 2 * time.Second
 	defaultPoll        = 150 * time.Millisecond
 	defaultKeyAge      = 500 * time.Millisecond
@@ -75,6 +75,7 @@ type Views struct {
 
 	mu      sync.Mutex
 	running bool          // Run keeps the views up to date
+	waiting int           // reads that wait for it
 	now     standing      // as last seen or written by this process
 	change  chan struct{} // closed and replaced when now changes
 

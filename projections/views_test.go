@@ -11,7 +11,6 @@ import (
 	"os"
 	"path/filepath"
 	"reflect"
-	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -25,8 +24,6 @@ import (
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
-
-func containsWord(s, word string) bool { return slices.Contains(strings.Fields(s), word) }
 
 // Every field of a payment survives its row: one that is added to wallet.Payment must be added here too.
 func TestPaymentRowHoldsEverything(t *testing.T) {

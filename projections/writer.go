@@ -4,28 +4,27 @@ import (
 	"context"
 	"database/sql"
 	"database/sql/driver"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"strings"
-)
-
-// Rows of one SQLite statement: what is left over by the larger goes in the smaller ones. So there are few texts, each
-// prepared once.
-const (
-	rowsLarge = 64
-	rowsSmall = 8
 )
 
 // writer is a connection that writes views: one transaction at a time, with statements that are prepared once.
 // It is used by one goroutine.
 type writer struct {
-	dialect   Dialect
-	conn      *sql.Conn
-	prepared  map[string]*sql.Stmt
-	open      bool // in a transaction
-	broken    bool // the connection is of no use any more
-	partition int  // that the facts being applied are of
+	dialect  Dialect
+	conn     *sql.Conn
+	prepared map[string]*sql.Stmt
+	open     bool   // in a transaction
+	broken   bool   // the connection is of no use any more
+	cache    *cache // of what it has written last; nil after a failure
+}
+
+// postgresSettings are those of a writer's connection. Why commits do not wait for the disk stands in the package's
+// documentation. A writer's statements touch the rows of one batch, by their keys, however large the tables are: one plan for
+// all batches, which never reads a whole table, whatever the statistics say.
+var postgresSettings = []string{
+	"SET synchronous_commit = off", "SET plan_cache_mode = force_generic_plan",
+	"SET enable_seqscan = off", "SET enable_hashjoin = off", "SET enable_mergejoin = off",
 }
 
 func openWriter(ctx context.Context, db *sql.DB, dialect Dialect) (*writer, error) {
@@ -33,13 +32,24 @@ func openWriter(ctx context.Context, db *sql.DB, dialect Dialect) (*writer, erro
 	if err != nil {
 		return nil, explain(err)
 	}
-	return &writer{dialect: dialect, conn: conn, prepared: map[string]*sql.Stmt{}}, nil
+	w := &writer{dialect: dialect, conn: conn, prepared: map[string]*sql.Stmt{}}
+	if dialect == Postgres {
+		if err := w.ddl(ctx, postgresSettings...); err != nil {
+			return nil, errors.Join(err, conn.Close())
+		}
+	}
+	return w, nil
 }
 
-// close ends what is open, and gives the connection back, or away when it is of no use any more.
+// close ends what is open, and gives the connection back as it was, or away when it is of no use any more.
 func (w *writer) close() error {
 	if w.open {
 		w.rollback()
+	}
+	if w.dialect == Postgres && !w.broken {
+		if err := w.ddl(context.Background(), "RESET ALL"); err != nil {
+			w.broken = true
+		}
 	}
 	if w.broken {
 		if err := w.conn.Raw(func(any) error { return driver.ErrBadConn }); !errors.Is(err, driver.ErrBadConn) {
@@ -78,7 +88,7 @@ func (w *writer) commit(ctx context.Context) error {
 
 // rollback undoes the transaction. A connection that cannot even do that is given away, which undoes it too.
 func (w *writer) rollback() {
-	w.open = false
+	w.open, w.cache = false, nil
 	if _, err := w.conn.ExecContext(context.Background(), "ROLLBACK"); err != nil {
 		w.broken = true
 	}
@@ -133,129 +143,4 @@ func (w *writer) ddl(ctx context.Context, texts ...string) error {
 		}
 	}
 	return nil
-}
-
-// load reads the rows whose column is one of the values, in one query.
-func (t *table[R]) load(ctx context.Context, w *writer, generation int64, column string, values []string) ([]R, error) {
-	if len(values) == 0 {
-		return nil, nil
-	}
-	text := fmt.Sprintf("SELECT %s FROM %s WHERE %s = ANY($1)", t.list(), t.in(generation), column)
-	var arg any = values
-	if w.dialect == SQLite {
-		text = fmt.Sprintf("SELECT %s FROM %s WHERE %s IN (SELECT value FROM json_each($1))", t.list(), t.in(generation), column)
-		b, err := json.Marshal(values)
-		if err != nil {
-			return nil, err
-		}
-		arg = string(b)
-	}
-	s, err := w.statement(ctx, text) //nolint:sqlclosecheck // it is kept for the next time; close closes it
-	if err != nil {
-		return nil, fmt.Errorf("load %s: %w", t.name, err)
-	}
-	found, err := s.QueryContext(ctx, arg)
-	if err != nil {
-		return nil, fmt.Errorf("load %s: %w", t.name, explain(err))
-	}
-	return t.collect(found)
-}
-
-// collect scans and closes rows of all columns.
-func (t *table[R]) collect(found *sql.Rows) (rows []R, err error) {
-	defer func() { err = errors.Join(err, found.Close()) }()
-	for found.Next() {
-		var row R
-		if err := found.Scan(t.targets(&row)...); err != nil {
-			return nil, fmt.Errorf("read %s: %w", t.name, err)
-		}
-		rows = append(rows, row)
-	}
-	if err := found.Err(); err != nil {
-		return nil, fmt.Errorf("read %s: %w", t.name, explain(err))
-	}
-	return rows, nil
-}
-
-// write inserts rows, or replaces those of the same key; no two of rows have the same key.
-func (t *table[R]) write(ctx context.Context, w *writer, generation int64, rows []R) error {
-	if len(rows) == 0 {
-		return nil
-	}
-	var err error
-	if w.dialect == Postgres {
-		err = t.writeArrays(ctx, w, generation, rows)
-	} else {
-		err = t.writeValues(ctx, w, generation, rows)
-	}
-	if err != nil {
-		return fmt.Errorf("write %d rows of %s: %w", len(rows), t.in(generation), err)
-	}
-	return nil
-}
-
-// writeArrays sends all rows as one array for each column: one statement, whose text does not depend on their number.
-func (t *table[R]) writeArrays(ctx context.Context, w *writer, generation int64, rows []R) error {
-	args := make([]any, len(t.columns))
-	var arrays []string
-	for i, c := range t.columns {
-		if t.text[i] {
-			values := make([]string, len(rows))
-			for j := range rows {
-				values[j] = storable(*c.at(&rows[j]).(*string))
-			}
-			args[i] = values
-			arrays = append(arrays, fmt.Sprintf("$%d::text[]", i+1))
-			continue
-		}
-		values := make([]int64, len(rows))
-		for j := range rows {
-			values[j] = *c.at(&rows[j]).(*int64)
-		}
-		args[i] = values
-		arrays = append(arrays, fmt.Sprintf("$%d::bigint[]", i+1))
-	}
-	_, err := w.exec(ctx, fmt.Sprintf("INSERT INTO %s (%s) SELECT * FROM unnest(%s)%s",
-		t.in(generation), t.list(), strings.Join(arrays, ", "), t.conflict(generation)), args...)
-	return err
-}
-
-// writeValues sends rows as lists of values.
-func (t *table[R]) writeValues(ctx context.Context, w *writer, generation int64, rows []R) error {
-	for len(rows) > 0 {
-		n := 1
-		switch {
-		case len(rows) >= rowsLarge:
-			n = rowsLarge
-		case len(rows) >= rowsSmall:
-			n = rowsSmall
-		}
-		row := "(?" + strings.Repeat(", ?", len(t.columns)-1) + ")"
-		text := fmt.Sprintf("INSERT INTO %s (%s) VALUES %s%s%s",
-			t.in(generation), t.list(), row, strings.Repeat(", "+row, n-1), t.conflict(generation))
-		args := make([]any, 0, n*len(t.columns))
-		for j := range n {
-			for _, c := range t.columns {
-				switch value := c.at(&rows[j]).(type) {
-				case *string:
-					args = append(args, storable(*value))
-				case *int64:
-					args = append(args, *value)
-				}
-			}
-		}
-		if _, err := w.exec(ctx, text, args...); err != nil {
-			return err
-		}
-		rows = rows[n:]
-	}
-	return nil
-}
-
-// storable drops zero bytes, which PostgreSQL's text cannot hold, and a bank's message may.
-func storable(s string) string {
-	if strings.IndexByte(s, 0) < 0 {
-		return s
-	}
-	return strings.ReplaceAll(s, "\x00", "")
 }

@@ -101,6 +101,7 @@ func (s *server) joinBus(ctx context.Context) error {
 		}
 		s.router.Handle(c.group, c.topic, c.handle)
 	}
+	s.bus, s.consumes = b, consumers
 	return nil
 }
 

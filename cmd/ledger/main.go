@@ -13,6 +13,8 @@ import (
 	"syscall"
 
 	"github.com/alecthomas/kong"
+
+	"github.com/khata-ledger/khata/cmd/ledger/bench"
 )
 
 // commandLine is the whole command line; see docs/operations.md. Each flag is also an environment variable, LEDGER_ and
@@ -31,6 +33,7 @@ type commandLine struct {
 	Rebuild  rebuildCommand  `cmd:"" help:"Build views anew beside the serving ones, then switch."`
 	Log      logCommand      `cmd:"" help:"Export and import the log."`
 	Secrets  secretsCommand  `cmd:"" help:"Back up, restore and rotate the wrapped keys."`
+	Bench    benchCommand    `cmd:"" help:"Measure the ledger, each figure beside its limit, on scratch stores."`
 	Sandbox  sandboxCommand  `cmd:"" help:"Run the sandbox bank alone."`
 	Version  versionCommand  `cmd:"" help:"Print the version."`
 }
@@ -71,6 +74,7 @@ func run(ctx context.Context, args []string, out, errw io.Writer) int {
 		kong.DefaultEnvars("LEDGER"),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&terminal{out, errw}),
+		kong.Vars{"scenarios": strings.Join(bench.Names(), ", ")},
 		kong.UsageOnError(),
 	)
 	if err != nil {

@@ -112,6 +112,8 @@ type server struct {
 	views    *projections.Views
 	ports    *ports
 	bank     *bank // nil without the sandbox
+	bus      *bus.Bus
+	consumes []consumer
 	router   *bus.Router
 	poison   *bus.Poison
 	dispatch *gateway.Dispatcher // nil without a gateway
@@ -146,15 +148,28 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
 	return errors.Join(s.run(ctx, t, zone), stores.Close())
 }
 
-func (s *server) run(ctx context.Context, t *terminal, zone *time.Location) (err error) {
+func (s *server) run(ctx context.Context, t *terminal, zone *time.Location) error {
+	listener, err := s.listen(ctx)
+	if err != nil {
+		return err
+	}
+	return s.serveOn(ctx, t, zone, listener)
+}
+
+// listen takes the address and joins the parts; nothing is served yet.
+func (s *server) listen(ctx context.Context) (net.Listener, error) {
 	listener, err := (&net.ListenConfig{}).Listen(ctx, "tcp", s.cfg.Listen)
 	if err != nil {
-		return fmt.Errorf("listening on %s: %w", s.cfg.Listen, err)
+		return nil, fmt.Errorf("listening on %s: %w", s.cfg.Listen, err)
 	}
-	base := "http://" + reachable(listener.Addr())
-	if err := s.join(ctx, base); err != nil {
-		return errors.Join(err, listener.Close())
+	if err := s.join(ctx, "http://"+reachable(listener.Addr())); err != nil {
+		return nil, errors.Join(err, listener.Close())
 	}
+	return listener, nil
+}
+
+// serveOn serves on a listener that listen gave, until ctx ends.
+func (s *server) serveOn(ctx context.Context, t *terminal, zone *time.Location, listener net.Listener) (err error) {
 	defer func() { err = errors.Join(err, s.stopLedger(ctx)) }()
 	handler, err := s.handler(zone)
 	if err != nil {
@@ -174,7 +189,7 @@ func (s *server) run(ctx context.Context, t *terminal, zone *time.Location) (err
 	}()
 
 	if s.cfg.Demo {
-		running.Go(func() { s.demo(workers, t, base) })
+		running.Go(func() { s.demo(workers, t, "http://"+reachable(listener.Addr())) })
 	}
 	s.logger.Info("serving", "address", listener.Addr().String(), "store", s.stores.dialect,
 		"ledger_id", s.stores.info.LedgerID, "partitions", s.stores.info.Partitions, "sandbox", s.bank != nil, "version", versionText())

@@ -42,7 +42,10 @@ func (x *Executor) prepare(requests []*request) error {
 			s.needs = x.model.Needs(c.Body, s.needs)
 			s.counts = append(s.counts, len(s.needs)-from)
 			for _, n := range s.needs[from:] {
-				e := x.states.get(n.key())
+				var e *entry
+				if !n.Fresh { // what is new is looked for once, when its turn comes
+					e = x.states.get(n.key())
+				}
 				switch {
 				case e != nil || n.Fresh || x.unread[n.key()] != nil:
 				case n.Kind == Subject:

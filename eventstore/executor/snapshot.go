@@ -25,7 +25,8 @@ type dueSnapshot struct {
 	at    eventstore.Snapshot // all but State
 }
 
-// snapshotOf is the snapshot of a state that stands on head; false when it cannot be kept.
+// snapshotOf is the snapshot of a state that stands on head; false when it cannot be kept. A state that was read while another
+// process appended may have more than there is up to head, if the conflict has not been met yet.
 func (x *Executor) snapshotOf(e *entry, head eventstore.Head) (dueSnapshot, bool) {
 	s, is := e.state.(Snapshotter)
 	if !is || e.seq > head.Seq {
@@ -89,11 +90,11 @@ func (x *Executor) write(due []dueSnapshot, within time.Duration) {
 	}
 }
 
-// keepRest keeps, when all is answered, what has grown since its last snapshot, so that the next start is fast. Only a head
-// that is known to be durable can be stood on.
+// keepRest keeps, when all is answered, what has grown since its last snapshot, so that the next start is fast. Nothing is in
+// flight then, so the head is durable; behind a conflict it is not known.
 func (x *Executor) keepRest() {
 	x.keeping <- struct{}{} // until the write under way has ended; its time is bounded
-	if !x.known || x.head.Seq != x.landed {
+	if !x.known {
 		return
 	}
 	var rest []dueSnapshot

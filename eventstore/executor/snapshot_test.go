@@ -130,6 +130,31 @@ func TestCloseKeepsWhatHasGrown(t *testing.T) {
 	}
 }
 
+// TestAStateThatIsAheadOfTheHeadIsNotKept: it was read when another process had appended, and the conflict was never met.
+func TestAStateThatIsAheadOfTheHeadIsNotKept(t *testing.T) {
+	log := &keeping{faulty: newLog(t), t: t}
+	x := executor.New(log, model{}, 0, executor.Options{})
+	mustSubmit(t, x, command(move{account: "cold", amount: 1}))
+	run(t, log.faulty, executor.Options{}, 2000) // the other process
+	bent := eventstore.Snapshot{Stream: "hot", Seq: 1, Version: 1, Fold: 9, State: []byte("{}")}
+	if err := log.Store.KeepSnapshot(t.Context(), bent); err != nil { // so that the stream is folded whole, and has grown
+		t.Fatal(err)
+	}
+	log.mu.Lock()
+	log.onAppend = func([]eventstore.Record) (error, error) { return errors.New("disk full"), nil }
+	log.mu.Unlock()
+	if _, err := x.Submit(t.Context(), command(move{account: "hot", amount: 1})); !errors.Is(err, executor.ErrStore) {
+		t.Fatal(err)
+	}
+	before := log.kept.Load()
+	if err := x.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	if log.kept.Load() != before {
+		t.Error("a state was kept that holds records behind the head it stands on")
+	}
+}
+
 // TestASnapshotThatCannotBeKept costs nothing: nobody hears of it but the operator.
 func TestASnapshotThatCannotBeKept(t *testing.T) {
 	log := &keeping{faulty: newLog(t), t: t}
