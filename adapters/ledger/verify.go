@@ -1,6 +1,7 @@
 package ledger
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -19,6 +20,7 @@ type Auditable interface {
 	Read(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Record, error)
 	Evidence(ctx context.Context, p eventstore.Position) ([]eventstore.Evidence, error)
 	Lookup(ctx context.Context, partition int, upTo int64, keys []string) (map[string]int64, error)
+	Snapshot(ctx context.Context, partition int, stream string) (eventstore.Snapshot, bool, error)
 }
 
 // Accountable is an Auditable that finds what Verify cannot reach from the records.
@@ -50,6 +52,7 @@ const (
 	checkEvents    = "events"     // every record decodes, and is about the wallet and payment that it stands under
 	checkPostings  = "postings"   // each event's debits equal its credits, and what leaves suspense or a hold had come in
 	checkBalances  = "balances"   // available and locked are never negative, and equal the sum of the postings
+	checkSnapshots = "snapshots"  // a kept state is what the records up to its position give
 	checkOpenHolds = "open_holds" // locked is the sum of what open payouts and holds have locked
 )
 
@@ -60,10 +63,11 @@ type verifier struct {
 	checks    []*Check
 	versions  map[string]int64
 	wallets   map[string]*wallet.Wallet
-	accounts  map[string]money.Amount // postings summed
-	held      map[string]money.Amount // locked by payment; what is zero again is dropped
-	holds     map[string]money.Amount // held, summed by merchant and currency
-	suspended map[string]money.Amount // in suspense, by payment; what is zero again is dropped
+	accounts  map[string]money.Amount         // postings summed
+	held      map[string]money.Amount         // locked by payment; what is zero again is dropped
+	holds     map[string]money.Amount         // held, summed by merchant and currency
+	suspended map[string]money.Amount         // in suspense, by payment; what is zero again is dropped
+	kept      map[int64][]eventstore.Snapshot // of wallets of the partition, by position
 }
 
 // Verify reads the whole log and checks it. The error is a fault of reading, not a finding.
@@ -77,7 +81,7 @@ func Verify(ctx context.Context, log Auditable, progress func(done, total int64)
 		accounts: map[string]money.Amount{}, held: map[string]money.Amount{}, holds: map[string]money.Amount{},
 		suspended: map[string]money.Amount{},
 	}
-	for _, name := range []string{checkChain, checkHeads, checkStreams, checkEvidence, checkKeys, checkIndex, checkEvents, checkPostings, checkBalances, checkOpenHolds} {
+	for _, name := range []string{checkChain, checkHeads, checkStreams, checkEvidence, checkKeys, checkIndex, checkEvents, checkPostings, checkBalances, checkSnapshots, checkOpenHolds} {
 		v.checks = append(v.checks, &Check{Name: name, OK: true})
 	}
 	heads := make([]eventstore.Head, info.Partitions)
@@ -112,6 +116,7 @@ func Verify(ctx context.Context, log Auditable, progress func(done, total int64)
 
 // partition checks the records up to a head, in pages. A broken chain does not stop the other checks.
 func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, progress func(int64)) error {
+	v.kept = map[int64][]eventstore.Snapshot{}
 	whole := true // the chain holds so far
 	var last eventstore.Head
 	for after := int64(0); after < head.Seq; {
@@ -228,9 +233,40 @@ func (v *verifier) page(ctx context.Context, records []eventstore.Record) error 
 				return err
 			}
 		}
+		if err := v.expect(ctx, r); err != nil {
+			return err
+		}
 		v.fact(r)
+		v.snapshots(r)
 	}
 	return nil
+}
+
+// expect looks whether a state is kept of a wallet that is met for the first time.
+func (v *verifier) expect(ctx context.Context, r *eventstore.Record) error {
+	if v.wallets[r.Stream] != nil || !strings.HasPrefix(r.Stream, "wallet:") {
+		return nil
+	}
+	s, there, err := v.log.Snapshot(ctx, r.Partition, r.Stream)
+	if err == nil && there {
+		v.kept[s.Seq] = append(v.kept[s.Seq], s)
+	}
+	return err
+}
+
+// snapshots compares the states that are kept as of a record. Those that nobody would believe are nobody's fault: of another
+// history, or another version of the fold.
+func (v *verifier) snapshots(r *eventstore.Record) {
+	for _, s := range v.kept[r.Seq] {
+		if s.Hash != r.Hash || s.Fold != foldVersion {
+			continue
+		}
+		state, err := snapshotOf(v.wallets[s.Stream])
+		if err == nil && (!bytes.Equal(state, s.State) || s.Version != v.versions[s.Stream]) {
+			err = fmt.Errorf("the kept state of %s as of record %s is not what its records give", s.Stream, r.Position())
+		}
+		v.note(checkSnapshots, r.Position(), err, 1)
+	}
 }
 
 // ownerOf is whom a stream belongs to: "wallet:mer_x:INR", "merchant:mer_x", "operator:opr_x".

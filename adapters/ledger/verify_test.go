@@ -13,6 +13,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/khata-ledger/khata/adapters/ledger"
+	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/memory"
@@ -105,11 +106,11 @@ func TestVerifyASoundLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range checks {
-		if !c.OK || c.Checked == 0 && c.Name != "index" { // nothing trails in memory
+		if !c.OK || c.Checked == 0 && c.Name != "index" && c.Name != "snapshots" { // there are none
 			t.Errorf("%+v", c)
 		}
 	}
-	if len(checks) != 10 || done != total || done != checks[0].Checked {
+	if len(checks) != 11 || done != total || done != checks[0].Checked {
 		t.Errorf("%d checks, %d of %d records", len(checks), done, total)
 	}
 	verified(t, memory.New(2)) // an empty log is sound
@@ -342,5 +343,58 @@ func TestVerifyFindsStrays(t *testing.T) {
 			t.Fatal(err)
 		}
 		verified(t, log)
+	}
+}
+
+// TestVerifySnapshots: a kept state that is not what the records give would be decided upon. One that nobody believes is no fault.
+func TestVerifySnapshots(t *testing.T) {
+	t.Parallel()
+	log := memory.New(1)
+	b := open(t, log)
+	b.history(merchantA)
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	stream := wallet.Stream(merchantA, money.INR)
+	records, err := log.ReadStream(t.Context(), 0, stream, 0, 1000)
+	if err != nil {
+		t.Fatal(err)
+	}
+	w := wallet.NewWallet(merchantA, money.INR)
+	for i := range records[:len(records)-1] {
+		fact, err := ledger.DecodeFact(&records[i])
+		if err != nil {
+			t.Fatal(err)
+		}
+		w.Evolve(fact.(wallet.Event))
+	}
+	at := records[len(records)-2]
+	state, err := w.Snapshot()
+	if err != nil {
+		t.Fatal(err)
+	}
+	sound := eventstore.Snapshot{Stream: stream, Seq: at.Seq, Hash: at.Hash, Version: at.Version, Fold: wallet.FoldVersion, State: state}
+	for name, c := range map[string]struct {
+		spoil func(*eventstore.Snapshot)
+		ok    bool
+	}{
+		"sound": {func(*eventstore.Snapshot) {}, true},
+		"another balance": {func(s *eventstore.Snapshot) {
+			s.State = bytes.Replace(s.State, []byte(w.Available.Fixed()), []byte("1.00"), 1)
+		}, false},
+		"another version": {func(s *eventstore.Snapshot) { s.Version-- }, false},
+		"another fold":    {func(s *eventstore.Snapshot) { s.Fold++; s.State = []byte("{}") }, true},
+		"another history": {func(s *eventstore.Snapshot) { s.Hash[0]++; s.State = []byte("{}") }, true},
+	} {
+		spoilt := sound
+		c.spoil(&spoilt)
+		if err := log.KeepSnapshot(t.Context(), spoilt); err != nil {
+			t.Fatal(err)
+		}
+		for _, got := range verify(t, log) {
+			if got.OK != (c.ok || got.Name != "snapshots") {
+				t.Errorf("%s: %+v", name, got)
+			}
+		}
 	}
 }
