@@ -148,19 +148,17 @@ func (l *Ledger) Owner(ctx context.Context, id string) (string, error) {
 // eachOf calls f with every record of a stream, until it says that it has enough.
 func (l *Ledger) eachOf(ctx context.Context, partition int, stream string, f func(*eventstore.Record) (bool, error)) error {
 	const page = 5000
-	for after := int64(0); ; {
-		records, err := l.log.ReadStream(ctx, partition, stream, after, page)
+	read := func(ctx context.Context, after int64, limit int) ([]eventstore.Record, error) {
+		records, err := l.log.ReadStream(ctx, partition, stream, after, limit)
 		if err != nil {
-			return fmt.Errorf("reading stream %s: %w", stream, err)
+			err = fmt.Errorf("reading stream %s: %w", stream, err)
 		}
-		for i := range records {
-			after = records[i].Seq
-			if enough, err := f(&records[i]); enough || err != nil {
-				return err
-			}
-		}
-		if len(records) < page {
-			return nil
-		}
+		return records, err
 	}
+	return eventstore.EachPage(ctx, 0, page, read, func(records []eventstore.Record) (enough bool, err error) {
+		for i := 0; i < len(records) && !enough && err == nil; i++ {
+			enough, err = f(&records[i])
+		}
+		return enough, err
+	})
 }

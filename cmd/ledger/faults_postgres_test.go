@@ -72,7 +72,7 @@ func TestCommitCut(t *testing.T) {
 	for round := range 10 {
 		arrives := round%2 == 0
 		l.more(10, "before the cut")
-		proxy.Cut("; COMMIT", arrives)
+		proxy.Cut("COMMIT\x00", arrives)
 		w.eventually(20*time.Second, fmt.Sprintf("commit %d is cut", round), func() bool { return proxy.Cuts() > round })
 		l.more(10, "after the cut")
 	}

@@ -14,9 +14,6 @@ import (
 	"github.com/khata-ledger/khata/eventstore"
 )
 
-// commitTimeout is how long the answer to COMMIT is waited for, whatever the caller's context says.
-const commitTimeout = 15 * time.Second
-
 // Append writes records behind head, in one durable transaction. See eventstore.Store.
 func (s *Store) Append(ctx context.Context, head eventstore.Head, records []eventstore.Record) error {
 	if err := eventstore.CheckAppend(head, records); err != nil {
@@ -37,20 +34,6 @@ func (s *Store) Append(ctx context.Context, head eventstore.Head, records []even
 	}
 	s.index.Added(head, records)
 	return nil
-}
-
-func appendOn(ctx context.Context, conn *pgconn.PgConn, head eventstore.Head, records []eventstore.Record) error {
-	current, err := lockHead(ctx, conn, head.Partition)
-	if err == nil {
-		err = current.Stands(head)
-	}
-	if err == nil {
-		err = copyRecords(ctx, conn, records)
-	}
-	if err != nil {
-		return rollback(ctx, conn, err)
-	}
-	return commit(ctx, conn, head.Behind(records))
 }
 
 // lockHead begins a transaction and takes the head's row lock in it. Partition numbers are integers, so they are written
@@ -90,37 +73,6 @@ func parseHead(partition int, row [][]byte) (eventstore.Head, error) {
 	}
 	head.RecordedAt = time.UnixMicro(recorded).UTC()
 	return head, nil
-}
-
-// rollback gives the transaction up because of err. A connection on which that fails is closed, which has the same effect.
-func rollback(ctx context.Context, conn *pgconn.PgConn, err error) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer cancel()
-	if conn.IsClosed() {
-		return err
-	}
-	if _, rollbackErr := conn.Exec(ctx, "ROLLBACK").ReadAll(); rollbackErr != nil {
-		return errors.Join(err, conn.Close(ctx))
-	}
-	return err
-}
-
-// commit moves the head and commits, in one message. ErrUnknown when the answer does not say what happened.
-func commit(ctx context.Context, conn *pgconn.PgConn, head eventstore.Head) error {
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), commitTimeout)
-	defer cancel()
-	results, err := conn.Exec(ctx, fmt.Sprintf(
-		"UPDATE heads SET seq = %d, hash = '\\x%s', recorded_at = %d WHERE partition = %d; COMMIT",
-		head.Seq, head.Hash, head.RecordedAt.UnixMicro(), head.Partition)).ReadAll()
-	switch {
-	case err != nil && refused(err):
-		return rollback(ctx, conn, fmt.Errorf("commit: %w", err))
-	case err != nil:
-		return fmt.Errorf("%w: %w", eventstore.ErrUnknown, errors.Join(err, conn.Close(ctx)))
-	case len(results) != 2 || results[1].CommandTag.String() != "COMMIT":
-		return errors.New("commit: the server rolled the transaction back")
-	}
-	return nil
 }
 
 // Committed finds out whether an append whose outcome is unknown took effect. See eventstore.Store.

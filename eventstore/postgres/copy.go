@@ -1,94 +1,73 @@
 package postgres
 
 import (
-	"context"
 	"encoding/binary"
-	"fmt"
 	"io"
-
-	"github.com/jackc/pgx/v5/pgconn"
 
 	"github.com/khata-ledger/khata/eventstore"
 )
 
-// copyRecords sends the records in PostgreSQL's binary COPY format. It is written by hand: a general encoder costs more than
-// the rows themselves.
-func copyRecords(ctx context.Context, conn *pgconn.PgConn, records []eventstore.Record) error {
-	messages := 0
-	for i := range records {
-		messages += len(records[i].Evidence)
+// The tables of an append, with their columns in the order of the encoders.
+const (
+	eventColumns = "events (partition, seq, version, schema, effective_at, recorded_at, event_id, hash, stream, subject, type, " +
+		"dedupe_key, evidence_digests, data, meta)"
+	evidenceColumns = "evidence (partition, seq, n, media_type, body)"
+)
+
+// wire writes messages of PostgreSQL's protocol. It is written by hand: a general encoder costs more than the rows themselves.
+type wire struct {
+	to      io.Writer
+	buffer  []byte
+	message int   // where the open message begins
+	err     error // of a write; nothing is written behind it
+}
+
+// wireBytes is about how much is written at once.
+const wireBytes = 64 << 10
+
+// begin opens a message of a kind. Its length is set by end.
+func (w *wire) begin(kind byte) {
+	w.message = len(w.buffer)
+	w.buffer = append(w.buffer, kind, 0, 0, 0, 0)
+}
+
+func (w *wire) end() {
+	binary.BigEndian.PutUint32(w.buffer[w.message+1:], uint32(len(w.buffer)-w.message-1))
+}
+
+func (w *wire) flush() {
+	if w.err == nil {
+		_, w.err = w.to.Write(w.buffer)
 	}
-	for _, table := range []struct {
-		name, columns string
-		rows          int
-		encode        func(b []byte, r *eventstore.Record) []byte
-	}{
-		{"events", "partition, seq, version, schema, effective_at, recorded_at, event_id, hash, stream, subject, type, " +
-			"dedupe_key, evidence_digests, data, meta", len(records), encodeEvent},
-		{"evidence", "partition, seq, n, media_type, body", messages, encodeEvidence},
-	} {
-		if table.rows == 0 {
-			continue
-		}
-		tag, err := conn.CopyFrom(ctx, &copyReader{records: records, encode: table.encode},
-			"COPY "+table.name+" ("+table.columns+") FROM STDIN BINARY")
-		if err != nil {
-			return fmt.Errorf("write %s: %w", table.name, err)
-		}
-		if tag.RowsAffected() != int64(table.rows) {
-			return fmt.Errorf("write %s: %d of %d rows arrived", table.name, tag.RowsAffected(), table.rows)
-		}
-	}
-	return nil
+	w.buffer = w.buffer[:0]
+}
+
+func (w *wire) query(text string) {
+	w.begin('Q')
+	w.buffer = append(append(w.buffer, text...), 0)
+	w.end()
 }
 
 // copyHeader opens a binary COPY: signature, flags, length of extensions.
 const copyHeader = "PGCOPY\n\377\r\n\000" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00"
 
-// copyReader encodes records while they are read, so that only a record at a time is held twice.
-type copyReader struct {
-	records []eventstore.Record
-	encode  func(b []byte, r *eventstore.Record) []byte
-	next    int // record; -1 behind the end
-	started bool
-	buffer  []byte // encoded, reused
-	unread  []byte // rest of buffer
-}
-
-// Read fills p as far as it can, since every Read becomes one message.
-func (c *copyReader) Read(p []byte) (int, error) {
-	n := 0
-	for n < len(p) {
-		if len(c.unread) == 0 && !c.fill() {
-			return n, io.EOF
+// copy sends what encode makes of records as rows of a binary COPY. They are encoded while they are sent, so that only a few of
+// them are held twice.
+func (w *wire) copy(records []eventstore.Record, encode func(b []byte, r *eventstore.Record) []byte) {
+	w.begin('d')
+	w.buffer = append(w.buffer, copyHeader...)
+	for i := range records {
+		if len(w.buffer) >= wireBytes {
+			w.end()
+			w.flush()
+			w.begin('d')
 		}
-		m := copy(p[n:], c.unread)
-		c.unread = c.unread[m:]
-		n += m
+		w.buffer = encode(w.buffer, &records[i])
 	}
-	return n, nil
-}
-
-// fill encodes what comes next; false at the end.
-func (c *copyReader) fill() bool {
-	c.buffer = c.buffer[:0]
-	switch {
-	case !c.started:
-		c.started = true
-		c.buffer = append(c.buffer, copyHeader...)
-	case c.next < 0:
-		return false
-	}
-	for c.next < len(c.records) && len(c.buffer) < 32<<10 {
-		c.buffer = c.encode(c.buffer, &c.records[c.next])
-		c.next++
-	}
-	if c.next == len(c.records) {
-		c.next = -1
-		c.buffer = append(c.buffer, 0xff, 0xff) // end of data
-	}
-	c.unread = c.buffer
-	return true
+	w.buffer = append(w.buffer, 0xff, 0xff) // end of data
+	w.end()
+	w.begin('c')
+	w.end()
 }
 
 func encodeEvent(b []byte, r *eventstore.Record) []byte {

@@ -6,6 +6,14 @@ import (
 	"strings"
 
 	"github.com/jackc/pgx/v5/pgconn"
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+// What the function move_head raises.
+const (
+	headMoved   = "KH001"
+	otherEpoch  = "KH002"
+	noPartition = "KH003"
 )
 
 // explain says what a failure of PostgreSQL means to the one who must mend it. The server's own text is kept.
@@ -24,6 +32,12 @@ func explain(err error) error {
 // explainCode does it for an answer of the server.
 func explainCode(code string, err error) error {
 	switch {
+	case code == headMoved:
+		return fmt.Errorf("%w: %w", eventstore.ErrConflict, err)
+	case code == otherEpoch:
+		return fmt.Errorf("%w: %w", eventstore.ErrDeposed, err)
+	case code == noPartition:
+		return fmt.Errorf("%w: %w", eventstore.ErrPartition, err)
 	case code == "53100":
 		return fmt.Errorf("PostgreSQL's disk is full: %w", err)
 	case code == "53300":
@@ -36,15 +50,4 @@ func explainCode(code string, err error) error {
 		return fmt.Errorf("PostgreSQL is going down or coming up: %w", err)
 	}
 	return err
-}
-
-// refused tells whether an error of the message with COMMIT is the server's definite refusal, so that nothing was
-// written. Everything else leaves the outcome open: a broken connection; a server that is going down, which may say so
-// after it has committed and while it waits for a standby; a pooler or a server that itself does not know.
-//
-// pgconn.SafeToRetry must not be asked. When a connection breaks while the answer is read, pgconn reports that it is closed by the
-// same error as when it was closed before anything was sent, and that error calls itself safe.
-func refused(err error) bool {
-	var e *pgconn.PgError
-	return errors.As(err, &e) && e.SeverityUnlocalized == "ERROR" && !strings.HasPrefix(e.Code, "08") && e.Code != "40003"
 }

@@ -6,7 +6,6 @@ import (
 	"fmt"
 	"time"
 
-	"github.com/google/uuid"
 	"github.com/jackc/pgx/v5"
 
 	"github.com/khata-ledger/khata/eventstore"
@@ -140,34 +139,12 @@ func (s *Store) events(ctx context.Context, where string, args ...any) ([]events
 	}
 	defer rows.Close()
 	var records []eventstore.Record
+	var d decoder
 	for rows.Next() {
-		var r eventstore.Record
-		if err := scan(rows, &r); err != nil {
-			return nil, explain(err)
+		records = append(records, eventstore.Record{})
+		if err := d.decode(&records[len(records)-1], rows.RawValues()); err != nil {
+			return nil, err
 		}
-		records = append(records, r)
 	}
 	return records, explain(rows.Err())
-}
-
-func scan(rows pgx.Rows, r *eventstore.Record) error {
-	var id [16]byte
-	var hash, digests []byte
-	var effective, recorded int64
-	var dedupe string
-	if err := rows.Scan(&r.Partition, &r.Seq, &r.Version, &r.Schema, &effective, &recorded, &id, &hash, &r.Stream, &r.Subject, &r.Type,
-		&dedupe, &digests, &r.Data, &r.Meta); err != nil {
-		return err
-	}
-	if len(hash) != len(r.Hash) {
-		return fmt.Errorf("%w: record %s: hash of %d bytes", eventstore.ErrBroken, r.Position(), len(hash))
-	}
-	r.EventID, r.Hash = uuid.UUID(id), eventstore.Hash(hash)
-	r.EffectiveAt, r.RecordedAt = time.UnixMicro(effective).UTC(), time.UnixMicro(recorded).UTC()
-	r.Keys = eventstore.SplitKeys(dedupe)
-	var err error
-	if r.EvidenceDigests, err = eventstore.SplitDigests(digests); err != nil {
-		return fmt.Errorf("record %s: %w", r.Position(), err)
-	}
-	return nil
 }

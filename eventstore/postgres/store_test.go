@@ -25,7 +25,7 @@ func backend() storetest.Backend {
 			if err != nil {
 				tb.Fatal(err)
 			}
-			return store, func(arrives bool) { proxy.Cut("; COMMIT", arrives) }
+			return store, func(arrives bool) { proxy.Cut("COMMIT\x00", arrives) }
 		},
 	}
 }

@@ -83,7 +83,7 @@ func newProxy(dsn string) (*Proxy, error) {
 func (p *Proxy) DSN() string { return p.dsn }
 
 // Cut breaks the next connection over which text is sent: before the server gets it, or, if it arrives, behind the server's
-// answer, which the client does not get.
+// answer that holds the text too, which the client does not get.
 func (p *Proxy) Cut(text string, arrives bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
@@ -154,7 +154,7 @@ func (p *Proxy) forget(conns ...net.Conn) {
 
 // pass carries bytes both ways until one side ends.
 func (p *Proxy) pass(client, server net.Conn) {
-	withhold := make(chan struct{}) // closed when answers are no longer passed on
+	withhold := make(chan []byte, 1) // answers are no longer passed on; the one that holds the text is the last
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer client.Close() //nolint:errcheck // ends the other direction
@@ -173,7 +173,7 @@ var (
 )
 
 // requests carries what the client sends, and looks for the text to cut at.
-func (p *Proxy) requests(client, server net.Conn, withhold chan struct{}) error {
+func (p *Proxy) requests(client, server net.Conn, withhold chan<- []byte) error {
 	buffer := make([]byte, 64<<10)
 	var recent []byte // what was sent last, since the text may come in two pieces
 	for {
@@ -186,7 +186,7 @@ func (p *Proxy) requests(client, server net.Conn, withhold chan struct{}) error 
 		switch {
 		case due == nil:
 		case due.arrives:
-			close(withhold)
+			withhold <- due.text
 			_, err := server.Write(buffer[:n])
 			return errors.Join(errCutBehind, err)
 		default:
@@ -212,18 +212,26 @@ func (p *Proxy) due(sent []byte, n int) *cut {
 	return due
 }
 
-// answers carries what the server sends, until one side ends or it is told to withhold.
-func answers(client io.Writer, server io.Reader, withhold chan struct{}) {
+// answers carries what the server sends, until one side ends, or until it has been told to withhold it and the last answer
+// has come: a connection that is closed earlier could take away what the server has not read yet.
+func answers(client io.Writer, server io.Reader, withhold <-chan []byte) {
 	buffer := make([]byte, 64<<10)
+	var until, withheld []byte
 	for {
 		n, err := server.Read(buffer)
 		if err != nil {
 			return
 		}
 		select {
-		case <-withhold:
-			return
+		case until = <-withhold:
 		default:
+		}
+		if until != nil {
+			withheld = append(withheld, buffer[:n]...)
+			if bytes.Contains(withheld, until) {
+				return
+			}
+			continue
 		}
 		if _, err := client.Write(buffer[:n]); err != nil {
 			return

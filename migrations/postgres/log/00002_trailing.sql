@@ -48,6 +48,25 @@ CREATE TABLE snapshots (
     PRIMARY KEY (partition, stream)
 );
 
+-- The compare-and-swap of an append. It locks the head in a statement of its own: what the next one sees is from behind the lock.
+-- +goose StatementBegin
+CREATE FUNCTION move_head(of integer, from_seq bigint, from_hash bytea, from_epoch bigint, to_seq bigint, to_hash bytea, at bigint)
+RETURNS void LANGUAGE plpgsql AS $$
+DECLARE
+    head heads;
+BEGIN
+    SELECT * INTO head FROM heads WHERE partition = of FOR UPDATE;
+    IF NOT FOUND THEN
+        RAISE EXCEPTION 'there is no partition %', of USING ERRCODE = 'KH003';
+    ELSIF head.epoch <> from_epoch THEN
+        RAISE EXCEPTION 'partition % is at epoch %, not %', of, head.epoch, from_epoch USING ERRCODE = 'KH002';
+    ELSIF head.seq <> from_seq OR head.hash <> from_hash THEN
+        RAISE EXCEPTION 'partition % is at %, not at %', of, head.seq, from_seq USING ERRCODE = 'KH001';
+    END IF;
+    UPDATE heads SET seq = to_seq, hash = to_hash, recorded_at = at WHERE partition = of;
+END $$;
+-- +goose StatementEnd
+
 -- The indexes that every commit carried until now.
 DROP INDEX events_stream;
 DROP INDEX events_subject;
