@@ -32,7 +32,8 @@ type Checkpoints interface {
 // Options of a Bus. Zero values mean the defaults.
 type Options struct {
 	Batch        int           // records of one read; default 500
-	FlushRecords int64         // acknowledged records after which the checkpoint is written; default 256
+	Window       int           // messages of a partition that may be unacknowledged at a time; default 1
+	FlushRecords int64         // acknowledged records after which the checkpoint is written; default 5,000
 	FlushAfter   time.Duration // time after which it is written at the latest; default 100 ms
 	MinBackoff   time.Duration // first gap after a failure or a negative acknowledgement; default 50 ms
 	MaxBackoff   time.Duration // longest gap; default 5 s
@@ -51,8 +52,11 @@ func (o Options) withDefaults() Options {
 	if o.Batch <= 0 {
 		o.Batch = 500
 	}
+	if o.Window <= 0 {
+		o.Window = 1
+	}
 	if o.FlushRecords <= 0 {
-		o.FlushRecords = 256
+		o.FlushRecords = 5000
 	}
 	if o.Logger == nil {
 		o.Logger = slog.Default()
@@ -63,6 +67,7 @@ func (o Options) withDefaults() Options {
 // Bus gives the records of one log to consumers. It is safe for concurrent use.
 type Bus struct {
 	log         Log
+	reads       *reads
 	tail        Tail
 	checkpoints Checkpoints
 	options     Options
@@ -76,7 +81,10 @@ func New(ctx context.Context, log Log, tail Tail, checkpoints Checkpoints, optio
 	if err != nil {
 		return nil, fmt.Errorf("opening the bus: %w", err)
 	}
-	return &Bus{log: log, tail: tail, checkpoints: checkpoints, options: options.withDefaults(), partitions: info.Partitions}, nil
+	return &Bus{
+		log: log, reads: newReads(log, info.Partitions), tail: tail, checkpoints: checkpoints,
+		options: options.withDefaults(), partitions: info.Partitions,
+	}, nil
 }
 
 // Consumer is the name under which the checkpoints of a group's reading of a topic are kept.

@@ -1,6 +1,8 @@
 package bus
 
 import (
+	"bytes"
+	"context"
 	"encoding/hex"
 	"fmt"
 	"strconv"
@@ -44,9 +46,18 @@ func matches(topic, recordType string) bool {
 	return ok && (rest == "" || rest[0] == '.')
 }
 
-// newMessage is the record as a message.
-func newMessage(r *eventstore.Record) *message.Message {
-	msg := message.NewMessage(r.EventID.String(), r.Data)
+// carried is the key of the record that the context of a message for a Router carries.
+type carried struct{}
+
+// newMessage is the record as a message. One for a Router, which is in this process, carries the record itself, and in writing
+// only what putting it aside needs.
+func newMessage(ctx context.Context, r *eventstore.Record, inside bool) *message.Message {
+	if inside {
+		msg := message.NewMessageWithContext(context.WithValue(ctx, carried{}, r), r.EventID.String(), r.Data)
+		msg.Metadata[MetaPosition], msg.Metadata[MetaType] = r.Position().String(), r.Type
+		return msg
+	}
+	msg := message.NewMessageWithContext(ctx, r.EventID.String(), bytes.Clone(r.Data)) // theirs to change
 	msg.Metadata = message.Metadata{
 		MetaPosition:  r.Position().String(),
 		MetaStream:    r.Stream,
@@ -78,6 +89,9 @@ func merchantOf(stream string) string {
 
 // RecordOf is the record that a message carries, without its evidence and its digests.
 func RecordOf(msg *message.Message) (eventstore.Record, error) {
+	if r, ok := msg.Context().Value(carried{}).(*eventstore.Record); ok {
+		return *r, nil
+	}
 	r, err := recordOf(msg)
 	if err != nil {
 		return eventstore.Record{}, fmt.Errorf("message %s is no record: %w", msg.UUID, err)

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
 	"time"
 
 	"github.com/ThreeDotsLabs/watermill/message"
@@ -16,18 +17,21 @@ import (
 // lastFlush bounds the writing of the checkpoint when the reader is stopped.
 const lastFlush = 5 * time.Second
 
-// reader gives one partition's records to one subscription. One goroutine owns it.
+// reader gives one partition's records to one subscription. One goroutine owns it; its window has a lock of its own.
 type reader struct {
 	bus       *Bus
 	topic     string
+	types     []string // those that become messages; none: all of the topic
+	inside    bool     // messages are for a Router; see newMessage
 	consumer  string
 	partition int
 	out       chan<- *message.Message
 	logger    *slog.Logger
 
 	stored int64     // the checkpoint as we know it
-	acked  int64     // everything up to here was acknowledged, or is of no interest to the topic
-	dirty  time.Time // when acked left stored; zero while they are equal
+	read   int64     // everything up to here is in the window, was acknowledged, or is of no interest
+	since  time.Time // when the checkpoint fell behind, or records were first in the window; zero while neither is so
+	window *window
 }
 
 // run reads until ctx ends. A store that is away is tried again.
@@ -58,6 +62,7 @@ func (r *reader) run(ctx context.Context) {
 	if !loaded {
 		return
 	}
+	r.window.close()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), lastFlush)
 	defer cancel()
 	if err := r.flush(ctx); err != nil {
@@ -83,13 +88,27 @@ func (r *reader) load(ctx context.Context) error {
 		}
 		seq = head.Seq
 	}
-	r.stored, r.acked, r.dirty = seq, seq, time.Time{}
+	r.begin(ctx, seq)
 	return nil
+}
+
+// begin goes on behind a position, with nothing in the window.
+func (r *reader) begin(ctx context.Context, seq int64) {
+	r.stored, r.read, r.since = seq, seq, time.Time{}
+	r.window = newWindow(ctx, r.bus.options.Window, r.deliver)
+}
+
+// acked is the position up to which everything was acknowledged, or is of no interest.
+func (r *reader) acked() int64 {
+	if lowest, any := r.window.lowest(); any {
+		return lowest - 1
+	}
+	return r.read
 }
 
 // follow handles one batch of records, or waits until there are some.
 func (r *reader) follow(ctx context.Context) error {
-	records, err := r.bus.log.Read(ctx, r.partition, r.acked, r.bus.options.Batch)
+	records, err := r.bus.reads.read(ctx, r.partition, r.read, r.bus.options.Batch)
 	if err != nil {
 		return err
 	}
@@ -98,41 +117,110 @@ func (r *reader) follow(ctx context.Context) error {
 	}
 	for i := range records {
 		at := &records[i]
-		if at.Seq != r.acked+1 {
-			return fmt.Errorf("%w: record %s was read where %d is due", eventstore.ErrBroken, at.Position(), r.acked+1)
+		if at.Seq != r.read+1 {
+			return fmt.Errorf("%w: record %s was read where %d is due", eventstore.ErrBroken, at.Position(), r.read+1)
 		}
-		if matches(r.topic, at.Type) && !r.deliver(ctx, at) {
-			return nil
-		}
-		r.acked = at.Seq
-		if r.dirty.IsZero() {
-			r.dirty = time.Now()
-		}
-		if r.acked-r.stored < r.bus.options.FlushRecords && time.Since(r.dirty) < r.bus.options.FlushAfter {
-			continue
-		}
-		acked := r.acked
-		if err := r.flush(ctx); err != nil {
+		moved, err := r.pass(ctx, at)
+		if err != nil || moved || ctx.Err() != nil {
 			return err
 		}
-		if r.acked != acked { // somebody moved the checkpoint
-			return nil
+	}
+	_, err = r.flushIfDue(ctx)
+	return err
+}
+
+// pass puts a record into the window, when there is room, or passes over it. It is true, and the record was not passed, when
+// somebody has moved the checkpoint meanwhile.
+func (r *reader) pass(ctx context.Context, at *eventstore.Record) (moved bool, err error) {
+	wanted := matches(r.topic, at.Type) && (len(r.types) == 0 || slices.Contains(r.types, at.Type))
+	for wanted && !r.window.add(at) {
+		if moved, err := r.flushIfDue(ctx); moved || err != nil {
+			return moved, err
+		}
+		select {
+		case <-r.window.room:
+		case <-time.After(time.Until(r.since.Add(r.bus.options.FlushAfter))):
+		case <-ctx.Done():
+			return false, nil
 		}
 	}
-	return nil
+	r.read = at.Seq
+	if r.since.IsZero() {
+		r.since = time.Now()
+	}
+	if r.read-r.stored >= r.bus.options.FlushRecords {
+		return r.flushIfDue(ctx)
+	}
+	return false, nil
 }
 
 // idle waits for the partition to grow, and writes the checkpoint when it is time.
 func (r *reader) idle(ctx context.Context) error {
 	wait, cancel := ctx, context.CancelFunc(func() {})
-	if !r.dirty.IsZero() {
-		wait, cancel = context.WithDeadline(ctx, r.dirty.Add(r.bus.options.FlushAfter))
+	if !r.since.IsZero() {
+		wait, cancel = context.WithDeadline(ctx, r.since.Add(r.bus.options.FlushAfter))
 	}
 	defer cancel()
-	if _, err := r.bus.tail.Wait(wait, r.partition, r.acked); err == nil || ctx.Err() != nil {
+	if _, err := r.bus.tail.Wait(wait, r.partition, r.read); err != nil && ctx.Err() != nil {
 		return nil
 	}
-	return r.flush(ctx)
+	_, err := r.flushIfDue(ctx)
+	return err
+}
+
+// flushIfDue writes the checkpoint when it is so far or so long behind. It is true when somebody has moved the checkpoint
+// to where we do not stand.
+func (r *reader) flushIfDue(ctx context.Context) (moved bool, err error) {
+	if r.since.IsZero() || r.acked()-r.stored < r.bus.options.FlushRecords && time.Since(r.since) < r.bus.options.FlushAfter {
+		return false, nil
+	}
+	seq, err := r.flushed(ctx)
+	if err != nil || seq >= 0 {
+		if seq >= 0 {
+			r.window.close()
+			r.begin(ctx, seq)
+		}
+		return seq >= 0, err
+	}
+	r.since = time.Now()
+	if r.stored == r.read {
+		r.since = time.Time{}
+	}
+	return false, nil
+}
+
+// flush writes the checkpoint.
+func (r *reader) flush(ctx context.Context) error {
+	_, err := r.flushed(ctx)
+	return err
+}
+
+// flushed writes the checkpoint, and returns -1. If somebody else has moved it, both have acknowledged what they passed, so the
+// further one of the two counts. It returns where the checkpoint is when we have to follow it: when it is further than
+// we have read, or was set back behind where we began, to have records again.
+func (r *reader) flushed(ctx context.Context) (follow int64, err error) {
+	for {
+		acked := r.acked()
+		if acked <= r.stored {
+			return -1, nil
+		}
+		err := r.bus.checkpoints.SetCheckpoint(ctx, r.consumer, r.partition, r.stored, acked)
+		if err == nil {
+			r.stored = acked
+			return -1, nil
+		}
+		if !errors.Is(err, work.ErrStale) {
+			return -1, err
+		}
+		seq, err := r.bus.checkpoints.Checkpoint(ctx, r.consumer, r.partition)
+		if err != nil {
+			return -1, err
+		}
+		if seq < r.stored || seq > r.read {
+			return seq, nil
+		}
+		r.stored = seq
+	}
 }
 
 // deliver gives one record until it is acknowledged; false when ctx ended before.
@@ -150,10 +238,9 @@ func (r *reader) deliver(ctx context.Context, record *eventstore.Record) bool {
 
 // give hands the record out once, and waits for the answer.
 func (r *reader) give(ctx context.Context, record *eventstore.Record) (acked, stopped bool) {
-	msg := newMessage(record)
 	life, cancel := context.WithCancel(ctx)
 	defer cancel()
-	msg.SetContext(life)
+	msg := newMessage(life, record, r.inside)
 	select {
 	case r.out <- msg:
 	case <-ctx.Done():
@@ -173,29 +260,4 @@ func (r *reader) give(ctx context.Context, record *eventstore.Record) (acked, st
 	default:
 		return false, true
 	}
-}
-
-// flush writes the checkpoint. If somebody else has moved it, both have acknowledged what they passed, so the further one of
-// the two counts; unless it was set back behind where we began, to have records again: then we follow.
-func (r *reader) flush(ctx context.Context) error {
-	for r.acked != r.stored {
-		err := r.bus.checkpoints.SetCheckpoint(ctx, r.consumer, r.partition, r.stored, r.acked)
-		if err == nil {
-			r.stored = r.acked
-			break
-		}
-		if !errors.Is(err, work.ErrStale) {
-			return err
-		}
-		seq, err := r.bus.checkpoints.Checkpoint(ctx, r.consumer, r.partition)
-		if err != nil {
-			return err
-		}
-		if seq < r.stored || seq > r.acked {
-			r.acked = seq
-		}
-		r.stored = seq
-	}
-	r.dirty = time.Time{}
-	return nil
 }

@@ -119,13 +119,16 @@ func (e *undecodable) Unwrap() error { return e.err }
 // Permanent says that another try is of no use.
 func (*undecodable) Permanent() bool { return true }
 
-// Handle registers a handler for a topic, as the consumer Consumer(group, topic). Register before Run; a consumer
-// registered twice is a bug and panics.
-func (r *Router) Handle(group, topic string, h Handler) {
+// Handle registers a handler for the records of a topic that are of these types, or for all of them when none is given, as the
+// consumer Consumer(group, topic). With a Window of more than one it is called for several subjects at a time. Register before
+// Run; a consumer registered twice is a bug and panics.
+func (r *Router) Handle(group, topic string, h Handler, types ...string) {
 	consumer := Consumer(group, topic)
+	subscriber := r.bus.Subscriber(group, types...)
+	subscriber.inside = true
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	r.router.AddConsumerHandler(consumer, topic, r.bus.Subscriber(group), func(msg *message.Message) error {
+	r.router.AddConsumerHandler(consumer, topic, subscriber, func(msg *message.Message) error {
 		record, err := RecordOf(msg)
 		if err != nil {
 			return &undecodable{err}

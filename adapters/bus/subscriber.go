@@ -15,6 +15,8 @@ var ErrClosed = errors.New("the subscriber is closed")
 type Subscriber struct {
 	bus     *Bus
 	group   string
+	types   []string
+	inside  bool // its messages are for a Router
 	closing chan struct{}
 
 	mu     sync.Mutex // guards closed, and running against a concurrent Close
@@ -25,9 +27,10 @@ type Subscriber struct {
 
 var _ message.Subscriber = (*Subscriber)(nil)
 
-// Subscriber makes a subscriber of a consumer group. Close it.
-func (b *Bus) Subscriber(group string) *Subscriber {
-	return &Subscriber{bus: b, group: group, closing: make(chan struct{})}
+// Subscriber makes a subscriber of a consumer group. With types given, only records of these types become messages; all others
+// only move the checkpoint. Close it.
+func (b *Bus) Subscriber(group string, types ...string) *Subscriber {
+	return &Subscriber{bus: b, group: group, types: types, closing: make(chan struct{})}
 }
 
 // Subscribe gives the records of a topic from where the group has got to: "log" for all records, a prefix of their type such
@@ -54,7 +57,7 @@ func (s *Subscriber) pump(ctx context.Context, topic string, out chan<- *message
 	var readers sync.WaitGroup
 	for p := range s.bus.partitions {
 		r := &reader{
-			bus: s.bus, topic: topic, partition: p, consumer: Consumer(s.group, topic), out: out,
+			bus: s.bus, topic: topic, types: s.types, inside: s.inside, partition: p, consumer: Consumer(s.group, topic), out: out,
 			logger: s.bus.options.Logger.With("consumer", Consumer(s.group, topic), "partition", p),
 		}
 		readers.Go(func() { r.run(ctx) })

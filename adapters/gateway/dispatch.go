@@ -116,9 +116,14 @@ func (m memory) bytes() []byte {
 	return b
 }
 
+// Types are the types of record that Handle is for.
+func (*Dispatcher) Types() []string {
+	return []string{"payout.initiated", "payout.succeeded", "payout.failed", "payout.refunded", "payout.anomaly", "payout.paid_after_refund"}
+}
+
 // Handle takes note of a record of the log: a new payout becomes a job that is due at once, a settled one needs none any
-// more. Records of other types are ignored. It may be called with the same record any number of times. An error is
-// the store's, or (Permanent) a record that cannot be read.
+// more. Records of other types are ignored. It may be called with the same record any number of times, and for several payouts
+// at a time. An error is the store's, or (Permanent) a record that cannot be read.
 func (d *Dispatcher) Handle(ctx context.Context, r eventstore.Record) error {
 	switch r.Type {
 	case "payout.initiated":

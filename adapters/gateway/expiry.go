@@ -79,6 +79,11 @@ func (m expiryMemory) bytes() []byte {
 	return b
 }
 
+// Types are the types of record that Handle is for.
+func (*Expiry) Types() []string {
+	return []string{"payin.created", "payin.succeeded", "payin.failed", "payin.expired"}
+}
+
 // Handle takes note of a record of the log, as Dispatcher.Handle does.
 func (e *Expiry) Handle(ctx context.Context, r eventstore.Record) error {
 	switch r.Type {

@@ -43,8 +43,11 @@ func (e *hopeless) Unwrap() error { return e.err }
 // Permanent says so to the bus.
 func (*hopeless) Permanent() bool { return true }
 
+// Types are the types of record that Handle is for.
+func (*Outbox) Types() []string { return finalTypes() }
+
 // Handle stores the delivery that a record calls for, if it tells of a final status and the merchant has a callback URL. To
-// handle a record again changes nothing. It is a handler of the bus.
+// handle a record again changes nothing. It is a handler of the bus, and may be called for several payments at a time.
 func (b *Outbox) Handle(ctx context.Context, r eventstore.Record) error {
 	status, final := finalStatus(r.Type)
 	if !final {

@@ -20,6 +20,14 @@ const timestampLayout = "2006-01-02T15:04:05.000000Z"
 // exactDigits is how many digits of a number survive the way through a double, in PHP as in Node.
 const exactDigits = 15
 
+// finalTypes are the types of record of which finalStatus is true.
+func finalTypes() []string {
+	return []string{
+		"payin.succeeded", "payin.failed", "payin.expired",
+		"payout.succeeded", "payout.failed", "payout.refunded", "payout.returned", "payout.paid_after_refund",
+	}
+}
+
 // finalStatus is the status that a record's callback tells; false for records that are none of the merchant's business.
 func finalStatus(recordType string) (wallet.Status, bool) {
 	switch recordType {

@@ -1,10 +1,13 @@
 package webhook
 
 import (
+	"cmp"
 	"context"
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/bits"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -15,6 +18,7 @@ import (
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/groupcommit"
 )
 
 // State of a delivery.
@@ -64,11 +68,22 @@ const MaxPage = 500
 // Store keeps deliveries in work storage. It is safe for concurrent use, by several processes too.
 type Store struct {
 	db   *sql.DB
+	adds *groupcommit.Pool[*Delivery]
 	wake chan struct{} // of capacity one: there is something new
 }
 
+// Bounds of a transaction that callers of add share.
+const (
+	addTogetherMost   = 64
+	addTogetherWithin = 30 * time.Second
+)
+
 // NewStore keeps deliveries in db, whose schema is that of the area "work". db stays the caller's to close.
-func NewStore(db *sql.DB) *Store { return &Store{db: db, wake: make(chan struct{}, 1)} }
+func NewStore(db *sql.DB) *Store {
+	s := &Store{db: db, wake: make(chan struct{}, 1)}
+	s.adds = groupcommit.New(addTogetherMost, addTogetherWithin, s.addTogether)
+	return s
+}
 
 func deliveryID(event uuid.UUID) string { return "cb_" + strings.ReplaceAll(event.String(), "-", "") }
 
@@ -79,18 +94,52 @@ func (s *Store) wakeUp() {
 	}
 }
 
-// add stores a new delivery; one that exists is left alone.
+// add stores a new delivery; one that exists is left alone. Callers that add at the same time share a transaction.
 func (s *Store) add(ctx context.Context, d *Delivery) error {
-	_, err := s.db.ExecContext(ctx, `INSERT INTO deliveries
-		(id, merchant, subject, partition, seq, type, status, dialect, body, state, due_at, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, 'pending', $10, $11) ON CONFLICT DO NOTHING`,
-		d.ID, d.Merchant, d.Transaction, int64(d.Position.Partition), d.Position.Seq, d.Type, string(d.Status), string(d.Dialect), d.Body,
-		d.Due.UnixMicro(), d.CreatedAt.UnixMicro())
-	if err != nil {
+	if err := s.adds.Do(ctx, d); err != nil {
 		return fmt.Errorf("storing callback %s: %w", d.ID, err)
+	}
+	return nil
+}
+
+// deliveryFields are how many columns of a new delivery are given.
+const deliveryFields = 11
+
+// addTogether stores the deliveries of several callers with one statement. The number of rows is rounded up to a power of two, by
+// repeating the last one, which changes nothing: so there are only a few statements, each of which a connection prepares once.
+func (s *Store) addTogether(ctx context.Context, list []*Delivery) error {
+	list = slices.SortedFunc(slices.Values(list), func(a, b *Delivery) int { return cmp.Compare(a.ID, b.ID) }) // so that processes do not wait in a circle
+	rows := 1 << bits.Len(uint(len(list)-1))
+	args := make([]any, 0, deliveryFields*rows)
+	for i := range rows {
+		d := list[min(i, len(list)-1)]
+		args = append(args, d.ID, d.Merchant, d.Transaction, int64(d.Position.Partition), d.Position.Seq, d.Type, string(d.Status),
+			string(d.Dialect), d.Body, d.Due.UnixMicro(), d.CreatedAt.UnixMicro())
+	}
+	if _, err := s.db.ExecContext(ctx, insertText(rows), args...); err != nil {
+		return err
 	}
 	s.wakeUp()
 	return nil
+}
+
+// insertText inserts so many deliveries.
+func insertText(rows int) string {
+	var text strings.Builder
+	text.WriteString(`INSERT INTO deliveries
+		(id, merchant, subject, partition, seq, type, status, dialect, body, due_at, created_at, state) VALUES `)
+	for i := range rows {
+		if i > 0 {
+			text.WriteByte(',')
+		}
+		text.WriteByte('(')
+		for field := range deliveryFields {
+			text.WriteString("$" + strconv.Itoa(i*deliveryFields+field+1) + ",")
+		}
+		text.WriteString("'pending')")
+	}
+	text.WriteString(` ON CONFLICT DO NOTHING`)
+	return text.String()
 }
 
 // columns are what scan reads.

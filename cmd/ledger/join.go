@@ -76,10 +76,14 @@ func (s *server) joinGateways(ctx context.Context, base string) (err error) {
 	return err
 }
 
+// effectsAtOnce is how many records of a partition a consumer may have under way. What their handlers write at the same time is
+// committed together.
+const effectsAtOnce = 512
+
 // joinBus subscribes the consumers that cause effects. They write durable work; bounded workers do it.
 func (s *server) joinBus(ctx context.Context) error {
 	log := s.logger.With("part", "bus")
-	b, err := bus.New(ctx, s.stores.log, s.tail, s.stores.work, bus.Options{Logger: log})
+	b, err := bus.New(ctx, s.stores.log, s.tail, s.stores.work, bus.Options{Window: effectsAtOnce, Logger: log})
 	if err != nil {
 		return err
 	}
@@ -88,18 +92,18 @@ func (s *server) joinBus(ctx context.Context) error {
 		return err
 	}
 	consumers := []consumer{
-		{"expiry", "payin", s.expiry.Handle},
-		{"callbacks", "payin", s.outbox.Handle},
-		{"callbacks", "payout", s.outbox.Handle},
+		{"expiry", "payin", s.expiry.Handle, s.expiry.Types()},
+		{"callbacks", "payin", s.outbox.Handle, s.outbox.Types()},
+		{"callbacks", "payout", s.outbox.Handle, s.outbox.Types()},
 	}
 	if s.dispatch != nil {
-		consumers = append(consumers, consumer{"dispatch", "payout", s.dispatch.Handle})
+		consumers = append(consumers, consumer{"dispatch", "payout", s.dispatch.Handle, s.dispatch.Types()})
 	}
 	for _, c := range consumers {
 		if err := s.checkNotRestored(ctx, bus.Consumer(c.group, c.topic)); err != nil {
 			return err
 		}
-		s.router.Handle(c.group, c.topic, c.handle)
+		s.router.Handle(c.group, c.topic, c.handle, c.types...)
 	}
 	s.bus, s.consumes = b, consumers
 	return nil
@@ -109,6 +113,7 @@ func (s *server) joinBus(ctx context.Context) error {
 type consumer struct {
 	group, topic string
 	handle       bus.Handler
+	types        []string // of record that handle is for
 }
 
 // checkNotRestored refuses a log that ends before what a consumer has already seen: an older copy of it was put back, and

@@ -321,6 +321,9 @@ func (l location) openArea(area string) (*sql.DB, error) {
 			return nil, usagef("--db: %v", err)
 		}
 		config.RuntimeParams["search_path"] = area
+		if area == migrations.Work {
+			config.RuntimeParams["synchronous_commit"] = "off" // see package work, on what a crash may lose
+		}
 		db := stdlib.OpenDB(*config)
 		db.SetMaxOpenConns(8)
 		db.SetMaxIdleConns(8)

@@ -118,6 +118,10 @@ func (m *machine) take(e Event, p *Payment, at time.Time) {
 	}
 	m.w.Evolve(e)
 	p.Evolve(e, at)
+	whole := *p
+	if p.Pack().Unpack(p); !samePayment(p, &whole) {
+		m.t.Fatalf("%s, packed and unpacked: %s", m.text(whole), m.text(p))
+	}
 	if m.w.Available.Sign() < 0 || m.w.Locked.Sign() < 0 || m.w.Owed.Sign() < 0 {
 		m.t.Fatalf("after %s: %s", data, m.text(m.w))
 	}

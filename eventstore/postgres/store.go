@@ -24,6 +24,8 @@ const maxConnections = 16
 //
 //   - A client that is gone with the head's lock must not hold up the others: the server asks after it (keepalives), and
 //     ends a transaction that stands still.
+//   - Every question is for a range of a primary key, or for single ones. PostgreSQL knows too little of a table that has just grown
+//     to see that by itself: it would read and sort all of it, for each page of a history.
 //   - An answer means durable, so the database's default is not taken where it says otherwise. Waiting for standbys
 //     (remote_apply and so on) is left as it is.
 const settings = `SET search_path = public;
@@ -31,6 +33,10 @@ const settings = `SET search_path = public;
 	SET tcp_keepalives_idle = 10;
 	SET tcp_keepalives_interval = 5;
 	SET tcp_keepalives_count = 3;
+	SET enable_seqscan = off;
+	SET enable_bitmapscan = off;
+	SET max_parallel_workers_per_gather = 0;
+	SET plan_cache_mode = force_generic_plan;
 	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
 
 // Store is a log in PostgreSQL. It is safe for concurrent use.

@@ -6,6 +6,7 @@ import (
 	"database/sql"
 	"errors"
 	"fmt"
+	"math/bits"
 	"slices"
 	"strconv"
 	"strings"
@@ -44,13 +45,14 @@ func (j *Job) check() error {
 	return nil
 }
 
-// Put adds a job, without a lease; if one of its kind and key exists, that is left alone.
+// Put adds a job, without a lease; if one of its kind and key exists, that is left alone. Callers that put at the same time
+// share a transaction.
 func (s *Store) Put(ctx context.Context, j Job) error { return s.PutAll(ctx, []Job{j}) }
 
 // Shape of an insert into jobs.
 const (
 	jobFields  = 7
-	jobsAtOnce = 100
+	jobsAtOnce = 128 // rows of one statement; a power of two
 )
 
 // PutAll is Put of many, all of them or none. It wakes those who Run their kinds in this process.
@@ -63,20 +65,20 @@ func (s *Store) PutAll(ctx context.Context, jobs []Job) error {
 	if len(jobs) == 0 {
 		return nil
 	}
+	if err := s.puts.Do(ctx, jobs); err != nil {
+		return fmt.Errorf("putting %d jobs, %s %s first: %w", len(jobs), jobs[0].Kind, jobs[0].Key, err)
+	}
+	return nil
+}
+
+// putTogether writes the jobs of several callers in one transaction.
+func (s *Store) putTogether(ctx context.Context, calls [][]Job) error {
 	// In one order, so that two processes that put the same jobs do not wait for each other.
-	sorted := slices.SortedFunc(slices.Values(jobs), func(a, b Job) int {
+	sorted := slices.SortedFunc(slices.Values(slices.Concat(calls...)), func(a, b Job) int {
 		return cmp.Or(cmp.Compare(a.Kind, b.Kind), cmp.Compare(a.Key, b.Key))
 	})
-	err := s.transaction(ctx, func(tx *sql.Tx) error {
-		for chunk := range slices.Chunk(sorted, jobsAtOnce) {
-			if err := insertJobs(ctx, tx, chunk); err != nil {
-				return err
-			}
-		}
-		return nil
-	})
-	if err != nil {
-		return fmt.Errorf("putting %d jobs, %s %s first: %w", len(jobs), sorted[0].Kind, sorted[0].Key, err)
+	if err := s.insertAll(ctx, sorted); err != nil {
+		return err
 	}
 	for i := range sorted {
 		if i == 0 || sorted[i].Kind != sorted[i-1].Kind {
@@ -86,21 +88,49 @@ func (s *Store) PutAll(ctx context.Context, jobs []Job) error {
 	return nil
 }
 
-func insertJobs(ctx context.Context, tx *sql.Tx, jobs []Job) error {
+// insertAll inserts jobs in one transaction: that of the statement, when one is enough.
+func (s *Store) insertAll(ctx context.Context, jobs []Job) error {
+	if len(jobs) <= jobsAtOnce {
+		return insertJobs(ctx, s.db, jobs)
+	}
+	return s.transaction(ctx, func(tx *sql.Tx) error {
+		for chunk := range slices.Chunk(jobs, jobsAtOnce) {
+			if err := insertJobs(ctx, tx, chunk); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// insertJobs inserts up to jobsAtOnce jobs. The number of rows is rounded up to a power of two, by repeating the last job, which
+// changes nothing: so there are only a few statements, each of which a connection prepares once.
+func insertJobs(ctx context.Context, on interface {
+	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
+}, jobs []Job,
+) error {
+	rows := 1 << bits.Len(uint(len(jobs)-1))
+	args := make([]any, 0, jobFields*rows)
+	for i := range rows {
+		j := &jobs[min(i, len(jobs)-1)]
+		args = append(args, j.Kind, j.Key, j.Group, j.Order, micros(j.Due), int64(j.Attempt), stored(j.Payload))
+	}
+	_, err := on.ExecContext(ctx, insertText(rows), args...)
+	return err
+}
+
+// insertText inserts so many jobs.
+func insertText(rows int) string {
 	var text strings.Builder
 	text.WriteString(`INSERT INTO jobs (kind, key, group_key, order_seq, due_at, attempt, payload) VALUES `)
-	args := make([]any, 0, jobFields*len(jobs))
-	for i := range jobs {
-		j := &jobs[i]
-		text.WriteString(placeholders(len(args), jobFields))
-		args = append(args, j.Kind, j.Key, j.Group, j.Order, micros(j.Due), int64(j.Attempt), stored(j.Payload))
-		if i < len(jobs)-1 {
+	for i := range rows {
+		if i > 0 {
 			text.WriteByte(',')
 		}
+		text.WriteString(placeholders(jobFields*i, jobFields))
 	}
 	text.WriteString(` ON CONFLICT DO NOTHING`)
-	_, err := tx.ExecContext(ctx, text.String(), args...)
-	return err
+	return text.String()
 }
 
 // placeholders is ($after+1, ..., $after+n).

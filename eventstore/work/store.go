@@ -8,6 +8,8 @@ import (
 	"slices"
 	"sync"
 	"time"
+
+	"github.com/khata-ledger/khata/eventstore/groupcommit"
 )
 
 // Bounds.
@@ -16,6 +18,12 @@ const (
 	MaxPayloadBytes = 1 << 20 // payload of a job
 	MaxAnswerBytes  = 4 << 20 // body of an answer
 	MaxLease        = 1000    // jobs of one Lease
+)
+
+// Bounds of a transaction that callers share.
+const (
+	maxTogether    = 1000 // callers
+	togetherWithin = 30 * time.Second
 )
 
 // Errors of this package. Compare with errors.Is.
@@ -28,14 +36,19 @@ var (
 // Store is work storage in a database whose schema is that of the area "work". It is safe for concurrent use. On SQLite the
 // connections should have a busy timeout.
 type Store struct {
-	db *sql.DB
+	db   *sql.DB
+	puts *groupcommit.Pool[[]Job]
 
 	mu    sync.Mutex
 	wakes map[string][]chan struct{} // by kind: one channel, of capacity one, per running Run
 }
 
 // New returns the store in db, which stays the caller's to close.
-func New(db *sql.DB) *Store { return &Store{db: db, wakes: make(map[string][]chan struct{})} }
+func New(db *sql.DB) *Store {
+	s := &Store{db: db, wakes: make(map[string][]chan struct{})}
+	s.puts = groupcommit.New(maxTogether, togetherWithin, s.putTogether)
+	return s
+}
 
 // Wake makes every Run of the kind in this process look for due jobs at once.
 func (s *Store) Wake(kind string) {
