@@ -121,8 +121,12 @@ func pick(seqs []int64, entries []entry, hash uint64, after int64) []int64 {
 	return seqs
 }
 
-// streamPages is how many pages are read at once on the way along a stream.
-const streamPages = 16
+// streamPages bounds the pages that are read at once on the way along a stream. A page of a stream that has the log for itself holds
+// more than streamEntries of its entries.
+const (
+	streamPages   = 16
+	streamEntries = 1000
+)
 
 // stream returns up to limit positions behind after of records that carry the hash, ascending.
 func (p *partition) stream(ctx context.Context, upTo int64, hash uint64, after int64, limit int) ([]int64, error) {
@@ -151,10 +155,10 @@ func (p *partition) along(ctx context.Context, hash uint64, after int64, limit i
 			continue
 		}
 		first, end := r.span(hash, after)
-		for n := first; n < end && len(seqs) < limit; n += streamPages {
+		for n := first; n < end && len(seqs) < limit; {
 			var pages []int64
-			for i := n; i < min(n+streamPages, end); i++ {
-				pages = append(pages, r.page(i))
+			for at := min((limit-len(seqs))/streamEntries+1, streamPages); n < end && len(pages) < at; n++ {
+				pages = append(pages, r.page(n))
 			}
 			bodies, err := p.index.db.readPages(ctx, p.n, pages)
 			if err != nil {
