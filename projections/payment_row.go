@@ -9,7 +9,8 @@ import (
 	"github.com/khata-ledger/khata/domain/wallet"
 )
 
-// paymentRow is a wallet.Payment whole, so that it can be folded on, and where its records stand. Amounts in minor units.
+// paymentRow is a wallet.Payment as lists and answers need it, so that it can be folded on, and where its records stand: all of it, but for
+// its submissions. Amounts in minor units.
 type paymentRow struct {
 	id, merchant, kind, status     string
 	createdAt, updatedAt           int64
@@ -24,7 +25,6 @@ type paymentRow struct {
 	suspense                       string // JSON, or ''
 	ifsc, bankName, accountLast4   string
 	transferType                   string
-	attempts, submittedAt          int64
 	bankReference, returnReference string
 	paidAfterRefund                int64
 	gateway, utr, reason           string
@@ -35,7 +35,7 @@ type paymentRow struct {
 var paymentTable = newTable(schema{
 	name: "payments", key: 2, wide: true,
 	changes: []string{
-		"status", "updated_at", "changed", "late", "suspense", "attempts", "submitted_at", "bank_reference", "return_reference",
+		"status", "updated_at", "changed", "late", "suspense", "bank_reference", "return_reference",
 		"paid_after_refund", "gateway", "utr", "reason", "notes",
 	},
 	indexes: []index{
@@ -68,8 +68,6 @@ var paymentTable = newTable(schema{
 	{"bank_name", func(r *paymentRow) any { return &r.bankName }},
 	{"account_last4", func(r *paymentRow) any { return &r.accountLast4 }},
 	{"transfer_type", func(r *paymentRow) any { return &r.transferType }},
-	{"attempts", func(r *paymentRow) any { return &r.attempts }},
-	{"submitted_at", func(r *paymentRow) any { return &r.submittedAt }},
 	{"bank_reference", func(r *paymentRow) any { return &r.bankReference }},
 	{"return_reference", func(r *paymentRow) any { return &r.returnReference }},
 	{"paid_after_refund", func(r *paymentRow) any { return &r.paidAfterRefund }},
@@ -110,7 +108,6 @@ func (r *paymentRow) fill(p *wallet.Payment) error {
 		r.suspense = string(b)
 	}
 	r.ifsc, r.bankName, r.accountLast4, r.transferType = p.IFSC, p.BankName, p.AccountLast4, p.TransferType
-	r.attempts, r.submittedAt = int64(p.Attempts), micros(p.SubmittedAt)
 	r.bankReference, r.returnReference, r.paidAfterRefund = p.BankReference, p.ReturnReference, flag(p.PaidAfterRefund)
 	r.gateway, r.utr, r.reason = p.Gateway, p.UTR, p.Reason
 	r.sealed, r.sealID, r.notes = p.Sealed, p.SealID, int64(p.Notes)
@@ -129,7 +126,6 @@ func (r *paymentRow) payment() (wallet.Payment, error) {
 		Kind: wallet.Kind(r.kind), Status: wallet.Status(r.status), CreatedAt: instant(r.createdAt), UpdatedAt: instant(r.updatedAt),
 		TxnRef: r.txnRef, IntentURL: r.intentURL, ExpiresAt: instant(r.expiresAt), Late: r.late != 0,
 		IFSC: r.ifsc, BankName: r.bankName, AccountLast4: r.accountLast4, TransferType: r.transferType,
-		Attempts: int(r.attempts), SubmittedAt: instant(r.submittedAt),
 		BankReference: r.bankReference, ReturnReference: r.returnReference, PaidAfterRefund: r.paidAfterRefund != 0,
 		Gateway: r.gateway, UTR: r.utr, Reason: r.reason, Sealed: r.sealed, SealID: r.sealID, Notes: int(r.notes),
 	}

@@ -79,7 +79,7 @@ func (payments) apply(ctx context.Context, w *writer, known *cache, generation i
 	touched := make([]*paymentFold, 0, len(facts))
 	days := map[dayRow]int64{}
 	for i := range facts {
-		if facts[i].wallet == nil {
+		if !listed(&facts[i]) {
 			continue
 		}
 		f := known.payments[paymentOf(&facts[i])]
@@ -105,6 +105,13 @@ func (payments) apply(ctx context.Context, w *writer, known *cache, generation i
 	return dayTable.merge(ctx, w, generation, counts)
 }
 
+// listed tells which facts the lists show. What is about to be sent to a bank is not among them: every payout is, and its row
+// need not be written for that. Who has to know folds the log.
+func listed(f *fact) bool {
+	_, submitted := f.wallet.(*wallet.PayoutSubmitted)
+	return f.wallet != nil && !submitted
+}
+
 func paymentOf(f *fact) paymentKey {
 	of := f.wallet.Header()
 	return paymentKey{of.Merchant, of.Payment}
@@ -114,7 +121,7 @@ func paymentOf(f *fact) paymentKey {
 func loadPayments(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error {
 	var ids []string
 	for i := range facts {
-		if facts[i].wallet == nil {
+		if !listed(&facts[i]) {
 			continue
 		}
 		key := paymentOf(&facts[i])
@@ -164,11 +171,11 @@ func writePayments(ctx context.Context, w *writer, generation int64, touched []*
 		if f.stored == f.payment.Status {
 			continue
 		}
-		listed := statusRow{row.merchant, row.kind, row.status, row.createdAt, row.seq, row.id}
-		entered = append(entered, listed)
+		place := statusRow{row.merchant, row.kind, row.status, row.createdAt, row.seq, row.id}
+		entered = append(entered, place)
 		if f.stored != "" {
-			listed.status = string(f.stored)
-			left = append(left, listed)
+			place.status = string(f.stored)
+			left = append(left, place)
 		}
 		f.stored = f.payment.Status
 	}

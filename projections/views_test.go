@@ -25,7 +25,7 @@ import (
 	"github.com/khata-ledger/khata/eventstore"
 )
 
-// Every field of a payment survives its row: one that is added to wallet.Payment must be added here too.
+// Every field of a payment survives its row, but for its submissions: one that is added to wallet.Payment must be added here too.
 func TestPaymentRowHoldsEverything(t *testing.T) {
 	for _, kind := range []wallet.Kind{wallet.KindPayin, wallet.KindPayout} {
 		var p wallet.Payment
@@ -36,6 +36,7 @@ func TestPaymentRowHoldsEverything(t *testing.T) {
 		} else {
 			p.OrderID = ""
 		}
+		p.Attempts, p.SubmittedAt = 0, time.Time{}
 		p.Suspense = map[string]*wallet.Suspended{"sus_1": {ID: "sus_1", Amount: inr("12.34"), Gateway: "sandbox", Open: true}}
 		var row paymentRow
 		if err := row.fill(&p); err != nil {

@@ -71,10 +71,12 @@ func (p *ports) PendingPayments(ctx context.Context, kind wallet.Kind, after str
 	}
 	out := make([]gateway.PendingPayment, len(pending))
 	for i, x := range pending {
-		out[i] = gateway.PendingPayment{Merchant: x.Merchant, ID: x.Payment, ExpiresAt: x.ExpiresAt}
-		if x.Kind == wallet.KindPayin || x.Attempts > 0 {
-			out[i].Gateway = x.Gateway
+		if x.Kind == wallet.KindPayout { // which bank has it, if it was sent to one, is in the log alone
+			if x, err = p.Payment(ctx, x.Merchant, x.Of.Payment); err != nil {
+				return nil, err
+			}
 		}
+		out[i] = gateway.PendingPayment{Merchant: x.Merchant, ID: x.Of.Payment, ExpiresAt: x.ExpiresAt, Gateway: x.Gateway}
 	}
 	return out, nil
 }
