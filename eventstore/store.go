@@ -22,7 +22,8 @@ type Store interface {
 	Append(ctx context.Context, head Head, records []Record) error
 
 	// Committed finds out whether an append whose outcome is unknown took effect. It waits out the transaction in doubt
-	// by taking the head's lock on a new connection, then looks for the records' own event ids.
+	// by taking the head's lock on a new connection, then looks for the records' own event ids. What it denies cannot come any more:
+	// where it still could, the epoch is raised.
 	Committed(ctx context.Context, records []Record) (bool, error)
 
 	// Claim raises the partition's epoch, so that appends of every former owner fail with ErrDeposed.

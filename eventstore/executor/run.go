@@ -34,6 +34,9 @@ func (x *Executor) run() {
 		case next != nil:
 			flight, next = x.launch(next), nil
 		default:
+			if !readable {
+				x.known = false // the log may have gone back: then what memory stands on is not there any more
+			}
 			readable = true
 			if !x.await() {
 				x.keepRest()

@@ -19,7 +19,7 @@ func (x *Index) Check(ctx context.Context, n int) (int64, error) {
 			return checked, err
 		}
 	}
-	return 0, errMoved
+	return 0, fmt.Errorf("%w: the index of partition %d lacks pages of its runs", eventstore.ErrBroken, n)
 }
 
 func (x *Index) check(ctx context.Context, n int) (int64, error) {

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 )
 
@@ -13,8 +14,8 @@ const pagesAtOnce = 256
 // find returns the positions of all records up to upTo, and perhaps of newer ones, that carry one of the hashes; ascending.
 func (p *partition) find(ctx context.Context, upTo int64, hashes []uint64) ([]int64, error) {
 	var seqs []int64
-	err := p.ask(ctx, upTo, func() (err error) {
-		seqs, err = p.search(ctx, hashes)
+	err := p.ask(ctx, upTo, func(upTo int64) (err error) {
+		seqs, err = p.search(ctx, upTo, hashes)
 		return err
 	})
 	slices.Sort(seqs)
@@ -23,14 +24,16 @@ func (p *partition) find(ctx context.Context, upTo int64, hashes []uint64) ([]in
 
 // ask brings memory forward to upTo and asks a question, again when runs were changed meanwhile. An index that is damaged is made
 // anew: it can be, and until then nothing can be decided.
-func (p *partition) ask(ctx context.Context, upTo int64, question func() error) error {
-	var err error
+func (p *partition) ask(ctx context.Context, upTo int64, question func(upTo int64) error) error {
 	for n := range attempts {
-		if err = p.reach(ctx, upTo); err != nil {
+		reached, err := p.reach(ctx, upTo)
+		if err != nil {
 			return err
 		}
-		err = question()
+		err = question(reached)
 		switch {
+		case errors.Is(err, errDropped):
+			continue
 		case errors.Is(err, errMoved) && n < attempts/2:
 			err = p.refresh(ctx)
 		case errors.Is(err, errMoved), errors.Is(err, errPage):
@@ -42,8 +45,11 @@ func (p *partition) ask(ctx context.Context, upTo int64, question func() error) 
 			return err
 		}
 	}
-	return errMoved
+	return fmt.Errorf("the index of partition %d changes all the time: %w", p.n, errMoved)
 }
+
+// errDropped: memory was dropped since it reached what is asked for.
+var errDropped = errors.New("the index was dropped from memory")
 
 // asked is a hash that is looked for in a page.
 type asked struct {
@@ -52,10 +58,14 @@ type asked struct {
 	run  *run
 }
 
-// search asks tables and runs. errMoved when pages are missing.
-func (p *partition) search(ctx context.Context, hashes []uint64) ([]int64, error) {
+// search asks tables and runs. errMoved when pages are missing, errDropped when they do not cover the log up to upTo.
+func (p *partition) search(ctx context.Context, upTo int64, hashes []uint64) ([]int64, error) {
 	var seqs []int64
 	p.mu.RLock()
+	if !p.covers(upTo) {
+		p.mu.RUnlock()
+		return nil, errDropped
+	}
 	for _, t := range p.tables {
 		for _, h := range hashes {
 			seqs = t.find(seqs, h, 0)
@@ -131,15 +141,19 @@ const (
 // stream returns up to limit positions behind after of records that carry the hash, ascending.
 func (p *partition) stream(ctx context.Context, upTo int64, hash uint64, after int64, limit int) ([]int64, error) {
 	var seqs []int64
-	err := p.ask(ctx, upTo, func() (err error) {
-		seqs, err = p.along(ctx, hash, after, limit)
+	err := p.ask(ctx, upTo, func(upTo int64) (err error) {
+		seqs, err = p.along(ctx, upTo, hash, after, limit)
 		return err
 	})
 	return seqs, err
 }
 
-func (p *partition) along(ctx context.Context, hash uint64, after int64, limit int) ([]int64, error) {
+func (p *partition) along(ctx context.Context, upTo int64, hash uint64, after int64, limit int) ([]int64, error) {
 	p.mu.RLock()
+	if !p.covers(upTo) {
+		p.mu.RUnlock()
+		return nil, errDropped
+	}
 	runs := p.runs
 	var newest []int64
 	for _, t := range p.tables {

@@ -103,11 +103,15 @@ func (x *Index) Saw(before Tip, head eventstore.Head) {
 	}
 }
 
-// Ready prepares for an append behind head: memory reaches up to there, and what is not written yet leaves room.
+// Ready prepares for an append behind head: memory reaches up to there, and what is not written yet leaves room. ErrConflict when
+// memory does not end with that head: what was looked up in it may be of another history, or too little.
 func (x *Index) Ready(ctx context.Context, head eventstore.Head) error {
 	p := x.at(head.Partition)
-	if err := p.reach(ctx, head.Seq); err != nil {
+	if _, err := p.reach(ctx, head.Seq); err != nil {
 		return err
+	}
+	if t := p.tip(); t.Seq != head.Seq || t.Seq > 0 && t.Hash != head.Hash {
+		return fmt.Errorf("partition %d is known up to %d: %w", head.Partition, t.Seq, eventstore.ErrConflict)
 	}
 	return p.room(ctx)
 }
@@ -172,7 +176,7 @@ func (x *Index) CatchUp(ctx context.Context, end int) error {
 }
 
 func (x *Index) catchUp(ctx context.Context, p *partition) error {
-	if err := p.reach(ctx, maxSeq); err != nil {
+	if _, err := p.reach(ctx, maxSeq); err != nil {
 		return err
 	}
 	p.freeze(1)
@@ -184,7 +188,9 @@ func (x *Index) catchUp(ctx context.Context, p *partition) error {
 
 // Close ends the work in the background and writes a long tail, so that the next process need not read it.
 func (x *Index) Close() error {
+	x.mu.Lock() // wake starts nothing any more
 	x.stop()
+	x.mu.Unlock()
 	x.tasks.Wait()
 	ctx, cancel := context.WithTimeout(context.Background(), closeWithin)
 	defer cancel()

@@ -130,12 +130,14 @@ func TestAgainstModel(t *testing.T) {
 			handles := []*index.Index{p.index(7), p.index(7), p.index(50)}
 			for step := range 60 {
 				before, was := h.head(), len(h)
-				h = h.grow(p, random, "a", 1+random.IntN(40))
 				told := random.IntN(4)
 				if told < len(handles) {
 					if err := handles[told].Ready(t.Context(), before); err != nil {
 						t.Fatal(err)
 					}
+				}
+				h = h.grow(p, random, "a", 1+random.IntN(40))
+				if told < len(handles) {
 					handles[told].Added(before, h[was:])
 				}
 				x := handles[random.IntN(len(handles))]
@@ -332,10 +334,10 @@ func TestConcurrent(t *testing.T) {
 			}
 			for range 60 {
 				before, was := h.head(), len(h)
-				h = h.grow(p, random, "a", 10)
 				if err := handles[0].Ready(t.Context(), before); err != nil {
 					t.Error(err)
 				}
+				h = h.grow(p, random, "a", 10)
 				handles[0].Added(before, h[was:])
 				grown := h
 				published.Store(&grown)

@@ -10,10 +10,14 @@ import (
 
 // writeAll writes every frozen table as a run.
 func (p *partition) writeAll(ctx context.Context) error {
-	for {
+	for n := 0; ; n++ {
 		more, err := p.writeOne(ctx)
 		if err != nil || !more {
 			return err
+		}
+		if n > maxFrozen+attempts { // what is full meanwhile wakes the writer again
+			signal(p.index.write)
+			return nil
 		}
 	}
 }
@@ -100,7 +104,7 @@ func makeRun(t *table, from int64) (*run, [][]byte, error) {
 func (p *partition) mergeAll(ctx context.Context) error {
 	p.merging.Lock()
 	defer p.merging.Unlock()
-	for {
+	for moved := 0; ; {
 		p.mu.RLock()
 		sources := due(p.runs)
 		p.mu.RUnlock()
@@ -108,8 +112,12 @@ func (p *partition) mergeAll(ctx context.Context) error {
 			return p.sweep(ctx)
 		}
 		err := p.mergeRuns(ctx, sources)
-		if errors.Is(err, errMoved) {
+		switch {
+		case errors.Is(err, errMoved) && moved < attempts:
+			moved++
 			err = p.refresh(ctx)
+		case errors.Is(err, errMoved), errors.Is(err, errPage): // no process has swapped them: pages are lost or damaged
+			err = p.renew(ctx, err)
 		}
 		if err != nil {
 			return fmt.Errorf("merge %d runs: %w", len(sources), err)
@@ -117,14 +125,15 @@ func (p *partition) mergeAll(ctx context.Context) error {
 	}
 }
 
-// due returns neighbours of the same level that are to be merged, nil for none.
+// due returns neighbours of the same level that are to be merged, nil for none. Those that would give too large a run stay as they are.
 func due(runs []*run) []*run {
 	for i := 0; i+fanout <= len(runs); i++ {
-		j := i + 1
+		pages, j := runs[i].pages, i+1
 		for j < i+fanout && runs[j].level == runs[i].level {
+			pages += runs[j].pages
 			j++
 		}
-		if j == i+fanout {
+		if j == i+fanout && pages < maxPages {
 			return runs[i:j]
 		}
 	}
@@ -143,7 +152,8 @@ func (p *partition) sweep(ctx context.Context) error {
 // stagedPages is how many pages of a run that is being made are written in one transaction.
 const stagedPages = 64
 
-// mergeRuns makes one run of neighbours and swaps it for them. Memory needs are a few pages of each, whatever their size.
+// mergeRuns makes one run of neighbours and swaps it for them. It needs memory for a few pages of each, and for the new run's filter
+// and fences.
 func (p *partition) mergeRuns(ctx context.Context, sources []*run) error {
 	db := &p.index.db
 	names := int64(0)
@@ -177,7 +187,8 @@ func (p *partition) mergeRuns(ctx context.Context, sources []*run) error {
 		err = db.swap(ctx, p.n, made, sources)
 	}
 	if err != nil {
-		return errors.Join(err, db.remove(context.WithoutCancel(ctx), p.n, w.run.id))
+		// What is left is swept when it is old, unless the swap has taken effect after all: nobody knows that here.
+		return err
 	}
 	p.mu.Lock()
 	if i := slices.Index(p.runs, sources[0]); i >= 0 && i+len(sources) <= len(p.runs) {

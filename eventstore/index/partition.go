@@ -60,7 +60,7 @@ func (p *partition) add(records []eventstore.Record) {
 	for i := range records {
 		t.add(&records[i])
 		if t.records() >= p.index.opts.Records {
-			t = newTable(t.to, t.hash)
+			t = t.behind()
 			p.tables = append(p.tables, t)
 			p.index.wake()
 		}
@@ -91,14 +91,15 @@ func (p *partition) room(ctx context.Context) error {
 	}
 }
 
-// reach brings memory forward to upTo, or to the end of the log.
-func (p *partition) reach(ctx context.Context, upTo int64) error {
+// reach brings memory forward to upTo, or to the end of the log when upTo is maxSeq, and returns up to where memory must reach for
+// an answer to be whole. ErrConflict when the log ends before upTo: it is not the log that upTo was read from.
+func (p *partition) reach(ctx context.Context, upTo int64) (int64, error) {
 	for more := true; more; {
 		if t := p.tip(); t.Seq >= upTo && t.Seq > 0 {
-			return nil
+			return upTo, nil
 		}
 		if err := p.room(ctx); err != nil {
-			return err
+			return 0, err
 		}
 		p.loading.Lock()
 		var err error
@@ -107,10 +108,20 @@ func (p *partition) reach(ctx context.Context, upTo int64) error {
 		}
 		p.loading.Unlock()
 		if err != nil {
-			return fmt.Errorf("read the index of partition %d: %w", p.n, err)
+			return 0, fmt.Errorf("read the index of partition %d: %w", p.n, err)
 		}
 	}
-	return nil
+	end := p.tip().Seq
+	if upTo != maxSeq && end < upTo {
+		return 0, fmt.Errorf("the log ends at %d:%d, and was seen to reach %d: %w", p.n, end, upTo, eventstore.ErrConflict)
+	}
+	return min(end, upTo), nil
+}
+
+// covers tells whether memory reaches a position, and so every answer is whole. The caller holds mu.
+func (p *partition) covers(upTo int64) bool {
+	t := p.last()
+	return t != nil && t.to >= upTo
 }
 
 // extend reads what is next: the runs, then the tail of the log. more is false at its end. The caller holds loading.
@@ -136,11 +147,8 @@ func (p *partition) extend(ctx context.Context) (more bool, err error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	t = p.last()
-	if t == nil { // dropped meanwhile
+	if t == nil || t.to != at.Seq || t.hash != at.Hash { // dropped or appended meanwhile: what was read may be of another history
 		return true, nil
-	}
-	for len(records) > 0 && records[0].Seq <= t.to { // appended meanwhile
-		records = records[1:]
 	}
 	for i := range records {
 		if records[i].Seq != t.to+1+int64(i) {
@@ -153,15 +161,15 @@ func (p *partition) extend(ctx context.Context) (more bool, err error) {
 
 // load reads the runs, if they are of the log's own history; else they are made again. The caller holds loading.
 func (p *partition) load(ctx context.Context) error {
-	for range attempts {
+	for n := range attempts {
 		at, runs, err := p.readRuns(ctx, nil)
 		if err == nil {
 			err = p.confirm(ctx, at)
 		}
 		switch {
-		case errors.Is(err, errMoved):
+		case errors.Is(err, errMoved) && n < attempts/2:
 			continue
-		case errors.Is(err, errPage):
+		case errors.Is(err, errMoved), errors.Is(err, errPage): // pages are missing that no process has swapped
 			if err := p.renew(ctx, err); err != nil {
 				return err
 			}
@@ -269,10 +277,11 @@ func (p *partition) refresh(ctx context.Context) error {
 	known := p.runs
 	p.mu.RUnlock()
 	at, runs, err := p.readRuns(ctx, known)
+	for n := 0; errors.Is(err, errMoved) && n < attempts; n++ {
+		at, runs, err = p.readRuns(ctx, known)
+	}
 	switch {
-	case errors.Is(err, errMoved):
-		return nil // who asked does so again
-	case errors.Is(err, errPage):
+	case errors.Is(err, errMoved), errors.Is(err, errPage):
 		return p.renew(ctx, err)
 	case err != nil:
 		return err

@@ -11,6 +11,9 @@ import (
 // pageBits: a run has fewer pages than 1 << pageBits, which number them within its own part of all page numbers.
 const pageBits = 20
 
+// maxPages bounds the pages of entries; fences and filter need about as many again.
+const maxPages = 1 << (pageBits - 1)
+
 // run is a part of the index in the database: the entries of the records behind from, up to to, sorted and cut into pages.
 // Behind those stand the pages that hold its fences and its filter. It is not changed once it is in use.
 type run struct {
@@ -32,9 +35,6 @@ func newRunID() int64 { return 1 + rand.Int64N(1<<(62-pageBits)-1) }
 
 // page is the number of the n-th page of a run.
 func (r *run) page(n int64) int64 { return r.id<<pageBits + n }
-
-// runOf is the id of the run that a page belongs to.
-func runOf(page int64) int64 { return page >> pageBits }
 
 // filterBytes is the memory that the filter takes when it is loaded.
 func (r *run) filterBytes() int64 { return int64(blocksFor(r.names)) * blockBytes }
@@ -92,7 +92,7 @@ func (w *writer) flush() error {
 	if len(w.page) == checksumBytes {
 		return nil
 	}
-	if w.run.pages++; w.run.pages >= 1<<(pageBits-1) {
+	if w.run.pages++; w.run.pages >= maxPages {
 		return fmt.Errorf("a run of %d pages", w.run.pages)
 	}
 	err := w.put(seal(w.page))

@@ -233,7 +233,12 @@ func (db *DB) swap(ctx context.Context, partition int, made *run, sources []*run
 		for _, r := range sources {
 			ids = append(ids, r.id)
 		}
-		result, err := tx.ExecContext(ctx, "UPDATE index_runs SET state = 2 WHERE partition = $1 AND state = 1 AND "+db.Among("run", "$2"), partition, List(ids))
+		// The checkpoint's row orders it with a process that forgets the whole index.
+		result, err := tx.ExecContext(ctx, "UPDATE index_checkpoints SET seq = seq WHERE partition = $1", partition)
+		if err := exactly(1, result, err); err != nil {
+			return err
+		}
+		result, err = tx.ExecContext(ctx, "UPDATE index_runs SET state = 2 WHERE partition = $1 AND state = 1 AND "+db.Among("run", "$2"), partition, List(ids))
 		if err := exactly(int64(len(sources)), result, err); err != nil {
 			return err
 		}
@@ -257,8 +262,21 @@ func (db *DB) swap(ctx context.Context, partition int, made *run, sources []*run
 // pagesPerDelete bounds a transaction that deletes.
 const pagesPerDelete = 256
 
-// remove deletes the pages of a run that is not live, and then its row.
+// remove deletes the pages of a run, and then its row, unless it is in use.
 func (db *DB) remove(ctx context.Context, partition int, id int64) error {
+	doomed := false
+	err := db.Write(ctx, func(ctx context.Context, tx Tx) error { // it cannot come into use any more
+		result, err := tx.ExecContext(ctx, "UPDATE index_runs SET state = 2 WHERE partition = $1 AND run = $2 AND state <> 1", partition, id)
+		if err != nil {
+			return err
+		}
+		n, err := result.RowsAffected()
+		doomed = n > 0
+		return err
+	})
+	if err != nil || !doomed {
+		return err
+	}
 	first, end := id<<pageBits, (id+1)<<pageBits
 	for done := false; !done; {
 		err := db.Write(ctx, func(ctx context.Context, tx Tx) error {
@@ -302,7 +320,7 @@ func (db *DB) leftover(ctx context.Context, partition int, before time.Time) (id
 // forget drops the whole index of a partition, which is of another history than the log: it is made again.
 func (db *DB) forget(ctx context.Context, partition int, at checkpoint) error {
 	return db.Write(ctx, func(ctx context.Context, tx Tx) error {
-		result, err := tx.ExecContext(ctx, "DELETE FROM index_checkpoints WHERE partition = $1 AND seq = $2 AND hash = $3", partition, at.seq, at.hash[:])
+		result, err := tx.ExecContext(ctx, "DELETE FROM index_checkpoints WHERE partition = $1 AND seq = $2", partition, at.seq)
 		if err := exactly(1, result, err); err != nil {
 			return err
 		}

@@ -101,13 +101,27 @@ func (s *Store) committed(ctx context.Context, records []eventstore.Record) (fou
 	if _, err := lockHead(ctx, conn.PgConn(), records[0].Partition); err != nil {
 		return false, err
 	}
-	// Closing the connection ends the transaction: nothing is written in it.
 	rows, err := conn.Query(ctx, "SELECT event_id FROM events WHERE partition = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq",
 		records[0].Partition, records[0].Seq, records[len(records)-1].Seq)
 	if err != nil {
 		return false, err
 	}
-	return sameEvents(rows, records)
+	if found, err = sameEvents(rows, records); err != nil {
+		return false, err
+	}
+	// The answer is committed too. What is found is then where every commit has to be, on a standby too. What is not found may still
+	// be on its way, in a proxy or in a server that has not read it yet: another epoch keeps it from being committed.
+	change := "UPDATE heads SET epoch = epoch + 1 WHERE partition = $1"
+	if found {
+		change = "UPDATE heads SET seq = seq WHERE partition = $1"
+	}
+	if _, err := conn.Exec(ctx, change, records[0].Partition); err != nil {
+		return false, err
+	}
+	if _, err := conn.Exec(ctx, "COMMIT"); err != nil {
+		return false, err
+	}
+	return found, nil
 }
 
 func sameEvents(rows pgx.Rows, records []eventstore.Record) (bool, error) {
@@ -131,11 +145,13 @@ func (s *Store) Claim(ctx context.Context, partition int) (eventstore.Head, erro
 	if err := s.checkPartition(ctx, partition); err != nil {
 		return eventstore.Head{}, err
 	}
+	before := s.index.Tip(partition)
 	head, err := scanHead(partition, s.pool.QueryRow(ctx,
 		"UPDATE heads SET epoch = epoch + 1 WHERE partition = $1 RETURNING seq, hash, epoch, recorded_at", partition))
 	if err != nil {
 		return eventstore.Head{}, fmt.Errorf("claim partition %d: %w", partition, explain(err))
 	}
+	s.index.Saw(before, head)
 	return head, nil
 }
 

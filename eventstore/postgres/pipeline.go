@@ -16,8 +16,7 @@ import (
 const commitTimeout = 15 * time.Second
 
 // appendOn sends a whole append at once, and then reads the answers: with one round trip in place of four, many small appends a
-// second are possible, and the head's lock is held for as long only as the server works. Whatever fails on the way, the server
-// ignores the rows that follow, and answers COMMIT with ROLLBACK.
+// second are possible, and the head's lock is held for as long only as the server works.
 func appendOn(ctx context.Context, conn *pgconn.PgConn, head eventstore.Head, records []eventstore.Record) error {
 	// The answer to COMMIT is waited for, so that a caller that goes away does not make an outcome unknown. What waits for the
 	// lock then is cancelled by the server, which is an answer.
@@ -28,61 +27,65 @@ func appendOn(ctx context.Context, conn *pgconn.PgConn, head eventstore.Head, re
 		defer close(gone)
 		soon, done := context.WithTimeout(patient, commitTimeout)
 		defer done()
-		conn.CancelRequest(soon) //nolint:errcheck // the answer is waited for in any case
 		time.AfterFunc(commitTimeout, cancel)
+		conn.CancelRequest(soon) //nolint:errcheck // the answer is waited for in any case
 	})
 	unblock := context.AfterFunc(patient, func() {
 		conn.Conn().SetDeadline(time.Unix(1, 0)) //nolint:errcheck // a broken connection ends the write by itself
 	})
 	w := &wire{to: conn.Conn()}
-	asked := w.append(head, records)
-	var got answers
+	w.append(head, records)
+	got := answers{broken: w.err}
 	if w.err == nil {
-		got.read(patient, conn, asked)
+		got.read(patient, conn)
 	}
-	unblock()
-	if !stop() {
-		<-gone // the cancellation must not hit what the connection is used for next
-		return errors.Join(got.outcome(w.err), conn.Close(patient))
+	intact := unblock() && stop()
+	if !intact || got.broken != nil {
+		cancel()
+		if ctx.Err() != nil {
+			<-gone // the cancellation must not hit what the connection is used for next
+		}
+		conn.Close(patient) //nolint:errcheck // the answer stands, whatever becomes of the connection
 	}
-	if w.err != nil || got.broken != nil {
-		return errors.Join(got.outcome(w.err), conn.Close(patient))
-	}
-	return got.outcome(nil)
+	return got.outcome()
 }
 
-// append writes the messages of an append, and returns how many queries are among them.
-func (w *wire) append(head eventstore.Head, records []eventstore.Record) (queries int) {
+// queries is how many an append consists of.
+const queries = 2
+
+// append writes the messages of an append: one query for everything up to COMMIT, so that an error ends all of it, and the server
+// ignores the rows that follow; and COMMIT.
+func (w *wire) append(head eventstore.Head, records []eventstore.Record) {
 	to := head.Behind(records)
 	messages := 0
 	for i := range records {
 		messages += len(records[i].Evidence)
 	}
-	w.query(fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT move_head(%d, %d, '\\x%s', %d, %d, '\\x%s', %d); COPY %s FROM STDIN BINARY",
-		head.Partition, head.Seq, head.Hash, head.Epoch, to.Seq, to.Hash, to.RecordedAt.UnixMicro(), eventColumns))
-	w.copy(records, encodeEvent)
-	queries = 2
+	text := fmt.Sprintf("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE; SELECT move_head(%d, %d, '\\x%s', %d, %d, '\\x%s', %d); COPY %s FROM STDIN BINARY",
+		head.Partition, head.Seq, head.Hash, head.Epoch, to.Seq, to.Hash, to.RecordedAt.UnixMicro(), eventColumns)
 	if messages > 0 {
-		w.query("COPY " + evidenceColumns + " FROM STDIN BINARY")
+		text += "; COPY " + evidenceColumns + " FROM STDIN BINARY"
+	}
+	w.query(text)
+	w.copy(records, encodeEvent)
+	if messages > 0 {
 		w.copy(records, encodeEvidence)
-		queries++
 	}
 	w.query("COMMIT")
 	w.flush()
-	return queries
 }
 
 // answers are what the server says to an append.
 type answers struct {
-	ready     int             // queries that it has done with
-	refused   *pgconn.PgError // the first
-	committed bool
-	broken    error // the connection
+	refused   *pgconn.PgError // the first refusal
+	warned    bool            // about the transaction
+	committed bool            // COMMIT was answered as such
+	broken    error           // the connection
 }
 
-// read reads the answers to so many queries.
-func (a *answers) read(ctx context.Context, conn *pgconn.PgConn, queries int) {
-	for a.ready < queries {
+// read reads the answers to all queries.
+func (a *answers) read(ctx context.Context, conn *pgconn.PgConn) {
+	for ready := 0; ready < queries; {
 		message, err := conn.ReceiveMessage(ctx)
 		if err != nil {
 			a.broken = err
@@ -93,27 +96,30 @@ func (a *answers) read(ctx context.Context, conn *pgconn.PgConn, queries int) {
 			if a.refused == nil {
 				a.refused = pgconn.ErrorResponseToPgError(m)
 			}
+		case *pgproto3.NoticeResponse:
+			a.warned = a.warned || m.SeverityUnlocalized == "WARNING"
 		case *pgproto3.CommandComplete:
 			a.committed = string(m.CommandTag) == "COMMIT"
 		case *pgproto3.ReadyForQuery:
-			a.ready++
+			ready++
 		}
 	}
 }
 
-// outcome is what became of the append. Only a server that has said so has committed, or has not: when the connection breaks, and
-// when a server that goes down says so behind the first query, it may have committed all the same. ErrUnknown then.
-func (a *answers) outcome(unsent error) error {
-	var last *pgconn.PgError
+// outcome is what became of the append. It is in the log when nothing was refused and COMMIT has committed: behind a transaction that
+// never began, COMMIT commits nothing, and says COMMIT. With a warning, it is committed here and perhaps not on the standby that
+// should have it. When the connection breaks, and when a server says that it goes down, COMMIT may have been read all the
+// same. ErrUnknown then.
+func (a *answers) outcome() error {
 	switch {
-	case a.committed && a.broken == nil:
-		return nil
-	case a.refused != nil && a.broken == nil && unsent == nil:
+	case a.broken != nil:
+		return fmt.Errorf("%w: %w", eventstore.ErrUnknown, a.broken)
+	case a.refused != nil:
 		return a.refused
-	case a.ready == 0 && errors.As(a.broken, &last):
-		return last // COMMIT is read behind the end of the first query
-	case a.broken == nil && unsent == nil:
-		return errors.New("commit: the server rolled the transaction back")
+	case a.committed && a.warned:
+		return fmt.Errorf("%w: the server has committed with a warning", eventstore.ErrUnknown)
+	case a.committed:
+		return nil
 	}
-	return fmt.Errorf("%w: %w", eventstore.ErrUnknown, errors.Join(unsent, a.broken))
+	return errors.New("commit: the server rolled the transaction back")
 }

@@ -35,6 +35,7 @@ const settings = `SET search_path = public;
 	SET tcp_keepalives_count = 3;
 	SET enable_seqscan = off;
 	SET enable_bitmapscan = off;
+	SET jit = off;
 	SET max_parallel_workers_per_gather = 0;
 	SET plan_cache_mode = force_generic_plan;
 	SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'`
@@ -66,6 +67,12 @@ func open(ctx context.Context, dsn string) (*Store, error) {
 	}
 	if !strings.Contains(dsn, "pool_max_conns") {
 		config.MaxConns = maxConnections
+	}
+	switch config.ConnConfig.DefaultQueryExecMode {
+	case pgx.QueryExecModeSimpleProtocol, pgx.QueryExecModeExec: // rows are read in the binary format
+		return nil, fmt.Errorf("default_query_exec_mode=%s is not supported: leave it out, or use cache_describe",
+			config.ConnConfig.DefaultQueryExecMode)
+	default:
 	}
 	config.AfterConnect = prepare
 	pool, err := pgxpool.NewWithConfig(ctx, config)

@@ -138,6 +138,7 @@ func (s *Store) Claim(ctx context.Context, partition int) (eventstore.Head, erro
 	if err := s.checkPartition(ctx, partition); err != nil {
 		return eventstore.Head{}, err
 	}
+	before := s.index.Tip(partition)
 	var head eventstore.Head
 	err := s.write(ctx, func(ctx context.Context, w *writer) error {
 		_, err := w.conn.ExecContext(ctx, "UPDATE heads SET epoch = epoch + 1 WHERE partition = $1", partition)
@@ -150,6 +151,7 @@ func (s *Store) Claim(ctx context.Context, partition int) (eventstore.Head, erro
 	if err != nil {
 		return eventstore.Head{}, fmt.Errorf("claim partition %d: %w", partition, err)
 	}
+	s.index.Saw(before, head)
 	return head, nil
 }
 

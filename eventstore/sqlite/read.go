@@ -21,6 +21,9 @@ type querier interface {
 
 // Head returns the tip of a partition.
 func (s *Store) Head(ctx context.Context, partition int) (eventstore.Head, error) {
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return eventstore.Head{}, err
+	}
 	before := s.index.Tip(partition)
 	head, err := readHead(ctx, s.readers, partition)
 	if err != nil {
