@@ -33,6 +33,7 @@ type Checkpoints interface {
 type Options struct {
 	Batch        int           // records of one read; default 500
 	Window       int           // messages of a partition that may be unacknowledged at a time; default 1
+	Gap          time.Duration // of a partition that keeps growing, the log is read this often at most; default 10 ms
 	FlushRecords int64         // acknowledged records after which the checkpoint is written; default 5,000
 	FlushAfter   time.Duration // time after which it is written at the latest; default 100 ms
 	MinBackoff   time.Duration // first gap after a failure or a negative acknowledgement; default 50 ms
@@ -46,6 +47,7 @@ func (o Options) withDefaults() Options {
 			*d = value
 		}
 	}
+	set(&o.Gap, 10*time.Millisecond)
 	set(&o.FlushAfter, 100*time.Millisecond)
 	set(&o.MinBackoff, 50*time.Millisecond)
 	set(&o.MaxBackoff, 5*time.Second)

@@ -30,6 +30,7 @@ type reader struct {
 
 	stored int64     // the checkpoint as we know it
 	read   int64     // everything up to here is in the window, was acknowledged, or is of no interest
+	readAt time.Time // when the log was read last
 	since  time.Time // when the checkpoint fell behind, or records were first in the window; zero while neither is so
 	window *window
 }
@@ -100,7 +101,7 @@ func (r *reader) begin(ctx context.Context, seq int64) {
 
 // acked is the position up to which everything was acknowledged, or is of no interest.
 func (r *reader) acked() int64 {
-	if lowest, any := r.window.lowest(); any {
+	if lowest, held := r.window.lowest(); held {
 		return lowest - 1
 	}
 	return r.read
@@ -108,6 +109,7 @@ func (r *reader) acked() int64 {
 
 // follow handles one batch of records, or waits until there are some.
 func (r *reader) follow(ctx context.Context) error {
+	r.readAt = time.Now()
 	records, err := r.bus.reads.read(ctx, r.partition, r.read, r.bus.options.Batch)
 	if err != nil {
 		return err
@@ -154,17 +156,22 @@ func (r *reader) pass(ctx context.Context, at *eventstore.Record) (moved bool, e
 	return false, nil
 }
 
-// idle waits for the partition to grow, and writes the checkpoint when it is time.
+// idle waits for the partition to grow, and writes the checkpoint when it is time. What comes after a silence is taken up at
+// once; what keeps coming is taken up together, which costs the store less.
 func (r *reader) idle(ctx context.Context) error {
 	wait, cancel := ctx, context.CancelFunc(func() {})
 	if !r.since.IsZero() {
 		wait, cancel = context.WithDeadline(ctx, r.since.Add(r.bus.options.FlushAfter))
 	}
 	defer cancel()
-	if _, err := r.bus.tail.Wait(wait, r.partition, r.read); err != nil && ctx.Err() != nil {
+	_, err := r.bus.tail.Wait(wait, r.partition, r.read)
+	if early := r.bus.options.Gap - time.Since(r.readAt); err == nil && early > 0 {
+		pause(ctx, early)
+	}
+	if ctx.Err() != nil {
 		return nil
 	}
-	_, err := r.flushIfDue(ctx)
+	_, err = r.flushIfDue(ctx)
 	return err
 }
 

@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"path/filepath"
+	"slices"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -95,13 +96,20 @@ func (p *process) run() {
 	p.ended.Go(func() { p.feed(ctx) })
 }
 
-// feed is the bus: it gives each record, in order, until it is taken.
+// feed is the bus: it gives each record of the types that are wanted, in order, until it is taken.
 func (p *process) feed(ctx context.Context) {
 	after := 0
 	for ctx.Err() == nil {
 		records, change := p.w.ledger.since(after)
 		for _, r := range records {
-			if err := errors.Join(p.dispatcher.Handle(ctx, r), p.expiry.Handle(ctx, r)); err != nil {
+			var err error
+			if slices.Contains(p.dispatcher.Types(), r.Type) {
+				err = p.dispatcher.Handle(ctx, r)
+			}
+			if slices.Contains(p.expiry.Types(), r.Type) {
+				err = errors.Join(err, p.expiry.Handle(ctx, r))
+			}
+			if err != nil {
 				if !p.dead.Load() && ctx.Err() == nil {
 					p.w.t.Errorf("record %d: %v", r.Seq, err)
 				}

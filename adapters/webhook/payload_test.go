@@ -5,6 +5,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"math"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -135,6 +136,7 @@ func TestFinalStatuses(t *testing.T) {
 		got, final := finalStatus(typ)
 		equal(t, typ, got, status)
 		equal(t, typ+" is final", final, status != "")
+		equal(t, typ+" is among the types that the outbox wants", slices.Contains(finalTypes(), typ), final)
 	}
 }
 

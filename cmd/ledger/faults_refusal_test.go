@@ -185,7 +185,7 @@ func TestWrongUsage(t *testing.T) {
 // TestHelpOfEveryCommand: each command explains itself, with its store flags.
 func TestHelpOfEveryCommand(t *testing.T) {
 	t.Parallel()
-	parser, err := kong.New(&commandLine{}, kong.Name("ledger"))
+	parser, err := kong.New(&commandLine{}, kong.Name("ledger"), helpVars())
 	if err != nil {
 		t.Fatal(err)
 	}

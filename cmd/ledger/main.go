@@ -74,7 +74,7 @@ func run(ctx context.Context, args []string, out, errw io.Writer) int {
 		kong.DefaultEnvars("LEDGER"),
 		kong.BindTo(ctx, (*context.Context)(nil)),
 		kong.Bind(&terminal{out, errw}),
-		kong.Vars{"scenarios": strings.Join(bench.Names(), ", ")},
+		helpVars(),
 		kong.UsageOnError(),
 	)
 	if err != nil {
@@ -131,3 +131,6 @@ func complain(errw io.Writer, format string, args ...any) {
 func oneLine(err error) string {
 	return strings.NewReplacer(":\n\t", ": ", "\n\t", "; ", "\n", "; ").Replace(err.Error())
 }
+
+// helpVars are what help texts name in ${...}.
+func helpVars() kong.Vars { return kong.Vars{"scenarios": strings.Join(bench.Names(), ", ")} }

@@ -24,7 +24,9 @@ type rebuilt struct {
 const theIndex = "index"
 
 // indexed is a log whose index can be made anew.
-type indexed interface{ RenewIndex(ctx context.Context) error }
+type indexed interface {
+	RenewIndex(ctx context.Context) error
+}
 
 // Run builds the views anew beside the serving ones, then switches.
 func (c *rebuildCommand) Run(ctx context.Context, t *terminal) error {

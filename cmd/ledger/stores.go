@@ -206,6 +206,7 @@ func (s *stores) openAll(ctx context.Context) (err error) {
 	if s.info, err = s.log.Info(ctx); err != nil {
 		return err
 	}
+	limitMemory(s.info.Partitions)
 	for area, db := range map[string]**sql.DB{migrations.Work: &s.workDB, migrations.Secrets: &s.secrets} {
 		if *db, err = s.openArea(area); err != nil {
 			return err
@@ -313,7 +314,7 @@ func (s *stores) Close() error {
 }
 
 // openArea opens the database of work or secrets, and on PostgreSQL of views. Nothing is lost with the newest work rows, so
-// their file is not synced with each commit; secrets are. A file that is made is its owner's only.
+// their commits do not wait for the disk (see package work); secrets' do. A file that is made is its owner's only.
 func (l location) openArea(area string) (*sql.DB, error) {
 	if l.dialect == migrations.Postgres {
 		config, err := pgx.ParseConfig(l.dsn)

@@ -52,7 +52,8 @@ func (s *Store) Put(ctx context.Context, j Job) error { return s.PutAll(ctx, []J
 // Shape of an insert into jobs.
 const (
 	jobFields  = 7
-	jobsAtOnce = 128 // rows of one statement; a power of two
+	jobSizes   = 8 // statements: of 1, 2, 4 ... rows
+	jobsAtOnce = 1 << (jobSizes - 1)
 )
 
 // PutAll is Put of many, all of them or none. It wakes those who Run their kinds in this process.
@@ -90,12 +91,18 @@ func (s *Store) putTogether(ctx context.Context, calls [][]Job) error {
 
 // insertAll inserts jobs in one transaction: that of the statement, when one is enough.
 func (s *Store) insertAll(ctx context.Context, jobs []Job) error {
-	if len(jobs) <= jobsAtOnce {
-		return insertJobs(ctx, s.db, jobs)
+	chunks := slices.Collect(slices.Chunk(jobs, jobsAtOnce))
+	for _, chunk := range chunks { // before the transaction: they may need a connection of their own
+		if err := s.prepareInsert(ctx, sizeOf(chunk)); err != nil {
+			return err
+		}
+	}
+	if len(chunks) == 1 {
+		return insertJobs(ctx, s.inserts[sizeOf(jobs)], jobs)
 	}
 	return s.transaction(ctx, func(tx *sql.Tx) error {
-		for chunk := range slices.Chunk(jobs, jobsAtOnce) {
-			if err := insertJobs(ctx, tx, chunk); err != nil {
+		for _, chunk := range chunks {
+			if err := insertJobs(ctx, tx.StmtContext(ctx, s.inserts[sizeOf(chunk)]), chunk); err != nil {
 				return err
 			}
 		}
@@ -103,19 +110,30 @@ func (s *Store) insertAll(ctx context.Context, jobs []Job) error {
 	})
 }
 
+// sizeOf is the logarithm of the number of rows that insert so many jobs.
+func sizeOf(jobs []Job) int { return bits.Len(uint(len(jobs) - 1)) }
+
+func (s *Store) prepareInsert(ctx context.Context, size int) error {
+	if s.inserts[size] != nil {
+		return nil
+	}
+	insert, err := s.db.PrepareContext(ctx, insertText(1<<size)) //nolint:sqlclosecheck // it is used for as long as db is open
+	if err == nil {
+		s.inserts[size] = insert
+	}
+	return err
+}
+
 // insertJobs inserts up to jobsAtOnce jobs. The number of rows is rounded up to a power of two, by repeating the last job, which
-// changes nothing: so there are only a few statements, each of which a connection prepares once.
-func insertJobs(ctx context.Context, on interface {
-	ExecContext(ctx context.Context, text string, args ...any) (sql.Result, error)
-}, jobs []Job,
-) error {
-	rows := 1 << bits.Len(uint(len(jobs)-1))
+// changes nothing: so there are only a few statements to prepare.
+func insertJobs(ctx context.Context, insert *sql.Stmt, jobs []Job) error {
+	rows := 1 << sizeOf(jobs)
 	args := make([]any, 0, jobFields*rows)
 	for i := range rows {
 		j := &jobs[min(i, len(jobs)-1)]
 		args = append(args, j.Kind, j.Key, j.Group, j.Order, micros(j.Due), int64(j.Attempt), stored(j.Payload))
 	}
-	_, err := on.ExecContext(ctx, insertText(rows), args...)
+	_, err := insert.ExecContext(ctx, args...)
 	return err
 }
 

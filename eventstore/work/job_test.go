@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"reflect"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -133,6 +134,55 @@ func TestRemove(t *testing.T) {
 		}
 		if n, err := s.Count(t.Context(), "other"); err != nil || n != 1 {
 			t.Fatalf("the job of another kind: %d, %v", n, err)
+		}
+	})
+}
+
+func TestPutsOfManyCallersShareTransactions(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func() *sql.DB) {
+		s := work.New(open())
+		const callers, each = 50, 7
+		var running sync.WaitGroup
+		for c := range callers {
+			running.Go(func() {
+				var jobs []work.Job
+				for i := range each { // the first one is everybody's
+					jobs = append(jobs, work.Job{Kind: "k", Key: fmt.Sprint(min(i, 1) * (c*each + i)), Due: start})
+				}
+				if err := s.PutAll(t.Context(), jobs); err != nil {
+					t.Error(err)
+				}
+				if _, found, err := s.Find(t.Context(), "k", jobs[each-1].Key); err != nil || !found {
+					t.Errorf("a job that was put is not there: %v", err)
+				}
+			})
+		}
+		running.Wait()
+		if n, err := s.Count(t.Context(), "k"); err != nil || n != callers*(each-1)+1 {
+			t.Errorf("%d jobs, %v", n, err)
+		}
+	})
+}
+
+func TestAJobThatTheStoreRefusesFailsNobodyElse(t *testing.T) {
+	onBoth(t, func(t *testing.T, open func() *sql.DB) {
+		s := work.New(open())
+		const callers = 40
+		var running sync.WaitGroup
+		for c := range callers {
+			running.Go(func() {
+				j := work.Job{Kind: "k", Key: fmt.Sprint(c), Due: start}
+				if c == 20 {
+					j.Kind = "\xff" // which is no text to PostgreSQL
+				}
+				if err := s.Put(t.Context(), j); err != nil && c != 20 {
+					t.Error(err)
+				}
+			})
+		}
+		running.Wait()
+		if n, err := s.Count(t.Context(), "k"); err != nil || n != callers-1 {
+			t.Errorf("%d jobs, %v", n, err)
 		}
 	})
 }

@@ -36,8 +36,9 @@ var (
 // Store is work storage in a database whose schema is that of the area "work". It is safe for concurrent use. On SQLite the
 // connections should have a busy timeout.
 type Store struct {
-	db   *sql.DB
-	puts *groupcommit.Pool[[]Job]
+	db      *sql.DB
+	puts    *groupcommit.Pool[[]Job]
+	inserts [jobSizes]*sql.Stmt // by the logarithm of their rows; nil until needed; owned by the writer of puts, closed with db
 
 	mu    sync.Mutex
 	wakes map[string][]chan struct{} // by kind: one channel, of capacity one, per running Run
