@@ -18,7 +18,11 @@ type Meta struct {
 // Bytes encodes m for a record, as encoding/json does.
 func (m Meta) Bytes() []byte {
 	const names = len(`{"cmd":"","actor":"","req":"","body":""}`)
-	b := make([]byte, 0, names+len(m.Command)+len(m.Actor)+len(m.Request)+len(m.BodyHash))
+	return m.AppendTo(make([]byte, 0, names+len(m.Command)+len(m.Actor)+len(m.Request)+len(m.BodyHash)))
+}
+
+// AppendTo appends what Bytes returns.
+func (m Meta) AppendTo(b []byte) []byte {
 	b = appendText(append(b, `{"cmd":`...), m.Command)
 	b = appendText(append(b, `,"actor":`...), m.Actor)
 	if m.Request != "" {

@@ -13,7 +13,7 @@ import (
 )
 
 // defaultBatchMax is how many commands go to an executor at once, where Options.BatchMax does not say.
-const defaultBatchMax = 5000
+const defaultBatchMax = 2500
 
 // batchMax is Options.BatchMax as the executors take it.
 func (o Options) batchMax() int {
@@ -26,11 +26,38 @@ type Submission struct {
 	Origin  eventstore.Origin
 }
 
+// Outcome is what became of one command of SubmitAll; the zero Outcome of one that was refused.
+type Outcome struct {
+	First, Last eventstore.Position // of its events; zero when it changed nothing
+	after       *answer
+}
+
+// Payment is the payment after the command.
+func (o Outcome) Payment() (p wallet.Payment) {
+	if o.after != nil {
+		o.after.payment.Unpack(&p)
+	}
+	return p
+}
+
+// Wallet is the wallet after the command.
+func (o Outcome) Wallet() wallet.Wallet {
+	if o.after == nil {
+		return wallet.Wallet{}
+	}
+	return o.after.wallet
+}
+
+// outcome is the model's answer to a wallet command, with where its events are.
+func outcome(r *executor.Result) Outcome {
+	return Outcome{First: r.First, Last: r.Last, after: r.Answer.(*answer)}
+}
+
 // SubmitAll carries out many commands on the wallets of one merchant, in order, each by itself: one that is refused does not
-// fail the others. There is one result and one error per submission; errors are those of Submit, and domain.Invalid for a
+// fail the others. There is one outcome and one error per submission; errors are those of Submit, and domain.Invalid for a
 // command on another merchant's wallet. Commands share appends, Options.BatchMax of them at most: what is more goes in parts,
 // each durable before the next one is submitted. When ctx ends between two parts, the rest is not carried out and has its error.
-func (l *Ledger) SubmitAll(ctx context.Context, merchantID string, all []Submission) ([]WalletResult, []error) {
+func (l *Ledger) SubmitAll(ctx context.Context, merchantID string, all []Submission) ([]Outcome, []error) {
 	return l.submitAll(ctx, l.Partition(merchantID), all, func(c wallet.Command) error {
 		if owner := c.Target().Merchant; owner != merchantID {
 			return domain.Errorf(domain.Invalid, "a command on a wallet of %s among those of %s", owner, merchantID)
@@ -41,7 +68,7 @@ func (l *Ledger) SubmitAll(ctx context.Context, merchantID string, all []Submiss
 
 // SubmitPartition is SubmitAll for the wallets of many merchants, all in one partition; a command on another partition's
 // wallet is domain.Invalid.
-func (l *Ledger) SubmitPartition(ctx context.Context, partition int, all []Submission) ([]WalletResult, []error) {
+func (l *Ledger) SubmitPartition(ctx context.Context, partition int, all []Submission) ([]Outcome, []error) {
 	return l.submitAll(ctx, partition, all, func(c wallet.Command) error {
 		if owner := c.Target().Merchant; l.Partition(owner) != partition {
 			return domain.Errorf(domain.Invalid, "a command on a wallet of %s, which is not in partition %d", owner, partition)
@@ -50,16 +77,17 @@ func (l *Ledger) SubmitPartition(ctx context.Context, partition int, all []Submi
 	})
 }
 
-func (l *Ledger) submitAll(ctx context.Context, partition int, all []Submission, check func(wallet.Command) error) ([]WalletResult, []error) {
-	results, errs := make([]WalletResult, len(all)), make([]error, len(all))
+func (l *Ledger) submitAll(ctx context.Context, partition int, all []Submission, check func(wallet.Command) error) ([]Outcome, []error) {
+	outcomes, errs := make([]Outcome, len(all)), make([]error, len(all))
 	commands := make([]executor.Command, 0, len(all))
 	places := make([]int, 0, len(all)) // of commands, in all
+	metas := pieces{bytes: min(len(all)*metaBytes, pieceBytes)}
 	for i := range all {
 		c := all[i].Command
 		if errs[i] = check(c); errs[i] != nil {
 			continue
 		}
-		command, err := l.command(ctx, c.Target().Merchant, c, c.Keys(), all[i].Origin)
+		command, err := l.command(ctx, c.Target().Merchant, c, c.Keys(), all[i].Origin, &metas)
 		if err != nil {
 			errs[i] = err
 			continue
@@ -78,16 +106,9 @@ func (l *Ledger) submitAll(ctx context.Context, partition int, all []Submission,
 		answers, failed := l.partitions[partition].SubmitAll(ctx, part)
 		for n, i := range at {
 			if errs[i] = failed[n]; errs[i] == nil {
-				results[i] = walletResult(&answers[n])
+				outcomes[i] = outcome(&answers[n])
 			}
 		}
 	}
-	return results, errs
-}
-
-// walletResult is the model's answer to a wallet command, with where its events are.
-func walletResult(r *executor.Result) WalletResult {
-	out := *r.Answer.(*WalletResult)
-	out.First, out.Last = r.First, r.Last
-	return out
+	return outcomes, errs
 }

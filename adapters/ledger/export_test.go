@@ -10,4 +10,4 @@ func (l *Ledger) Watched() int {
 }
 
 // TheModel is the domain as the executor sees it.
-func TheModel() executor.Model { return model{} }
+func TheModel() executor.Model { return newModel() }

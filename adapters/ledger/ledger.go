@@ -59,7 +59,7 @@ func Open(ctx context.Context, log Log, sealer Sealer, t *tail.Tail, opts Option
 	}
 	l := &Ledger{log: log, sealer: sealer, tail: t, clock: opts.Clock, batchMax: opts.batchMax(), watches: newWatches()}
 	for p := range info.Partitions {
-		l.partitions = append(l.partitions, executor.New(log, model{}, p, executor.Options{
+		l.partitions = append(l.partitions, executor.New(log, newModel(), p, executor.Options{
 			Queue: opts.Queue, BatchMax: l.batchMax, Clock: opts.Clock, OnCommit: l.committed, Logger: opts.Logger,
 		}))
 	}
@@ -83,12 +83,11 @@ func (l *Ledger) Partition(merchantID string) int {
 	return eventstore.PartitionOf(merchantID, len(l.partitions))
 }
 
-// WalletResult is what became of a wallet command. Without Events it changed nothing.
+// WalletResult is what became of a wallet command.
 type WalletResult struct {
-	Events      []wallet.Event
 	Payment     wallet.Payment // after the command
 	Wallet      wallet.Wallet
-	First, Last eventstore.Position // of the events
+	First, Last eventstore.Position // of the events; zero when the command changed nothing
 }
 
 // Submit carries out a command on a wallet. Errors: *domain.Error, *executor.DuplicateError and the executor's errors.
@@ -97,7 +96,8 @@ func (l *Ledger) Submit(ctx context.Context, c wallet.Command, o eventstore.Orig
 	if err != nil {
 		return WalletResult{}, err
 	}
-	return walletResult(&res), nil
+	out := outcome(&res)
+	return WalletResult{Payment: out.Payment(), Wallet: out.Wallet(), First: out.First, Last: out.Last}, nil
 }
 
 // SubmitMerchant carries out a command on a merchant, and returns the merchant after it.
@@ -119,15 +119,18 @@ func (l *Ledger) SubmitOperator(ctx context.Context, c merchant.Command, o event
 }
 
 func (l *Ledger) submit(ctx context.Context, owner string, body any, keys []string, o eventstore.Origin) (executor.Result, error) {
-	c, err := l.command(ctx, owner, body, keys, o)
+	c, err := l.command(ctx, owner, body, keys, o, &pieces{})
 	if err != nil {
 		return executor.Result{}, err
 	}
 	return l.partitions[l.Partition(owner)].Submit(ctx, c)
 }
 
+// metaBytes is what most records' meta takes less than.
+const metaBytes = 256
+
 // command seals the evidence and joins the keys.
-func (l *Ledger) command(ctx context.Context, owner string, body any, keys []string, o eventstore.Origin) (executor.Command, error) {
+func (l *Ledger) command(ctx context.Context, owner string, body any, keys []string, o eventstore.Origin, metas *pieces) (executor.Command, error) {
 	id := o.Command
 	if id == uuid.Nil {
 		var err error
@@ -135,10 +138,8 @@ func (l *Ledger) command(ctx context.Context, owner string, body any, keys []str
 			return executor.Command{}, fmt.Errorf("making a command id: %w", err)
 		}
 	}
-	c := executor.Command{
-		ID: id, Keys: keys, Body: body,
-		Meta: eventstore.Meta{Command: id.String(), Actor: o.Actor, Request: o.Request, BodyHash: o.BodyHash}.Bytes(),
-	}
+	meta := eventstore.Meta{Command: id.String(), Actor: o.Actor, Request: o.Request, BodyHash: o.BodyHash}
+	c := executor.Command{ID: id, Keys: keys, Body: body, Meta: metas.keep(meta.AppendTo(metas.room(metaBytes)))}
 	if o.IdempotencyKey != "" {
 		c.Keys = append([]string{o.IdempotencyKey}, keys...)
 	}
@@ -164,10 +165,11 @@ func (l *Ledger) Payment(ctx context.Context, merchantID, id string) (wallet.Pay
 			return wallet.Payment{}, err
 		}
 	}
-	if s.Kind == "" || s.Merchant != merchantID {
+	var p wallet.Payment
+	if s.Unpack(&p); p.Kind == "" || p.Merchant != merchantID {
 		return wallet.Payment{}, domain.Errorf(domain.NotFound, "there is no transaction %s", id)
 	}
-	return s.Payment, nil
+	return p, nil
 }
 
 // Merchant is a merchant as it is now, folded from the log. domain.NotFound when there is none.
@@ -184,8 +186,8 @@ func (l *Ledger) Merchant(ctx context.Context, id string) (merchant.Merchant, er
 
 // Wallet is a wallet as it is now, folded from its whole stream: for the command line and checks, not for requests.
 func (l *Ledger) Wallet(ctx context.Context, merchantID string, c money.Currency) (wallet.Wallet, error) {
-	s := &walletState{*wallet.NewWallet(merchantID, c)}
-	if err := l.foldStream(ctx, merchantID, wallet.Stream(merchantID, c), s); err != nil {
+	s := &walletState{Wallet: *wallet.NewWallet(merchantID, c), stream: wallet.Stream(merchantID, c)}
+	if err := l.foldStream(ctx, merchantID, s.stream, s); err != nil {
 		return wallet.Wallet{}, err
 	}
 	return s.Wallet, nil
@@ -199,7 +201,7 @@ func (l *Ledger) foldStream(ctx context.Context, owner, stream string, s executo
 
 // evolve brings a state behind a record.
 func evolve(s executor.State, r *eventstore.Record) error {
-	ev, err := model{}.Decode(r)
+	ev, err := decode(r)
 	if err != nil {
 		return fmt.Errorf("record %s: %w", r.Position(), err)
 	}

@@ -14,13 +14,24 @@ import (
 	"github.com/khata-ledger/khata/eventstore/executor"
 )
 
-// model is the domain as the executor sees it.
-type model struct{}
+// model is the domain as the executor sees it. What it holds is room for one decision at a time.
+type model struct {
+	payment wallet.Payment // that is being decided about
+	encoder wallet.Encoder
+	data    pieces // of events
+	stream  string // of the wallet that was needed last
+	of      wallet.Of
+}
 
-// States: what the executor folds records into.
+func newModel() *model { return &model{data: pieces{bytes: pieceBytes}} }
+
+// States: what the executor folds records into. Payments are many, so they are kept packed.
 type (
-	walletState   struct{ wallet.Wallet }
-	paymentState  struct{ wallet.Payment }
+	walletState struct {
+		wallet.Wallet
+		stream string
+	}
+	paymentState  struct{ wallet.Packed }
 	merchantState struct{ merchant.Merchant }
 	operatorState struct{ merchant.Operator }
 )
@@ -42,10 +53,13 @@ func (s *paymentState) Evolve(e executor.Event) {
 	if !ok {
 		return
 	}
-	if s.Kind == "" {
-		s.SealID = e.ID.String()
+	var p wallet.Payment
+	s.Unpack(&p)
+	if p.Kind == "" {
+		p.SealID = e.ID.String()
 	}
-	s.Payment.Evolve(ev, e.EffectiveAt)
+	p.Evolve(ev, e.EffectiveAt)
+	s.Packed = p.Pack()
 }
 
 func (s *merchantState) Evolve(e executor.Event) {
@@ -72,12 +86,12 @@ type (
 	}
 )
 
-func (model) Needs(body any, needs []executor.Need) []executor.Need {
+func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 	switch c := body.(type) {
 	case wallet.Command:
 		of := c.Target()
 		return append(needs,
-			streamNeed(wallet.Stream(of.Merchant, of.Currency)),
+			streamNeed(m.walletStream(of)),
 			executor.Need{Kind: executor.Subject, Name: of.Payment, Fresh: fresh(c)})
 	case operatorCommand:
 		return append(needs, streamNeed(operatorStream(c.Target().Merchant)))
@@ -85,6 +99,15 @@ func (model) Needs(body any, needs []executor.Need) []executor.Need {
 		return append(needs, streamNeed(merchant.Stream(c.Target().Merchant)))
 	}
 	return needs
+}
+
+// walletStream names a wallet's stream. Neighbours are often of one wallet.
+func (m *model) walletStream(of wallet.Of) string {
+	of.Payment = ""
+	if of != m.of {
+		m.of, m.stream = of, wallet.Stream(of.Merchant, of.Currency)
+	}
+	return m.stream
 }
 
 // fresh tells that the command makes its payment and claims a key of its own: submitted again, it is refused by the key. Of
@@ -103,7 +126,7 @@ func streamNeed(stream string) executor.Need {
 
 func operatorStream(id string) string { return "operator:" + id }
 
-func (model) New(n executor.Need) (executor.State, error) {
+func (*model) New(n executor.Need) (executor.State, error) {
 	if n.Kind == executor.Subject {
 		return &paymentState{}, nil
 	}
@@ -114,7 +137,7 @@ func (model) New(n executor.Need) (executor.State, error) {
 		if !ok {
 			return nil, fmt.Errorf("stream %q names no currency", n.Name)
 		}
-		return &walletState{*wallet.NewWallet(id, money.Currency(currency))}, nil
+		return &walletState{*wallet.NewWallet(id, money.Currency(currency)), n.Name}, nil
 	case "merchant":
 		return &merchantState{}, nil
 	case "operator":
@@ -123,15 +146,16 @@ func (model) New(n executor.Need) (executor.State, error) {
 	return nil, fmt.Errorf("stream %q is of no known kind", n.Name)
 }
 
-func (model) Decide(body any, states []executor.State, out []executor.Event) ([]executor.Event, error) {
+func (m *model) Decide(body any, states []executor.State, out []executor.Event) ([]executor.Event, error) {
 	switch c := body.(type) {
 	case wallet.Command:
-		w, p := states[0].(*walletState), states[1].(*paymentState)
-		events, err := wallet.Decide(&w.Wallet, &p.Payment, c)
+		w := states[0].(*walletState)
+		states[1].(*paymentState).Unpack(&m.payment)
+		events, err := wallet.Decide(&w.Wallet, &m.payment, c)
 		if err != nil {
 			return nil, err
 		}
-		return walletEvents(c, events, out)
+		return m.walletEvents(w.stream, c, events, out)
 	case operatorCommand:
 		o := states[0].(*operatorState)
 		events, err := merchant.DecideOperator(&o.Operator, c.Command)
@@ -140,8 +164,8 @@ func (model) Decide(body any, states []executor.State, out []executor.Event) ([]
 		}
 		return merchantEvents(operatorStream(c.Target().Merchant), c.at, events, out)
 	case merchantCommand:
-		m := states[0].(*merchantState)
-		events, err := merchant.Decide(&m.Merchant, c.Command)
+		of := states[0].(*merchantState)
+		events, err := merchant.Decide(&of.Merchant, c.Command)
 		if err != nil {
 			return nil, err
 		}
@@ -150,16 +174,19 @@ func (model) Decide(body any, states []executor.State, out []executor.Event) ([]
 	return nil, domain.Errorf(domain.Invalid, "command %T is not known", body)
 }
 
-func walletEvents(c wallet.Command, events []wallet.Event, out []executor.Event) ([]executor.Event, error) {
+// eventBytes is what most events take less than.
+const eventBytes = 1 << 10
+
+// walletEvents are events of the wallet that was decided upon, and of no other.
+func (m *model) walletEvents(stream string, c wallet.Command, events []wallet.Event, out []executor.Event) ([]executor.Event, error) {
 	for _, e := range events {
-		data, err := wallet.Encode(e)
+		data, err := m.encoder.Append(m.data.room(eventBytes), e)
 		if err != nil {
 			return nil, err
 		}
-		of := e.Header()
 		out = append(out, executor.Event{
-			Stream: wallet.Stream(of.Merchant, of.Currency), Subject: of.Payment,
-			Type: e.Type(), Schema: e.Schema(), EffectiveAt: c.Effective(), Data: data, Fact: e,
+			Stream: stream, Subject: e.Header().Payment,
+			Type: e.Type(), Schema: e.Schema(), EffectiveAt: c.Effective(), Data: m.data.keep(data), Fact: e,
 		})
 	}
 	return out, nil
@@ -179,18 +206,17 @@ func merchantEvents(stream string, at time.Time, events []merchant.Event, out []
 	return out, nil
 }
 
+// answer is what Submit returns of the states of a wallet command.
+type answer struct {
+	wallet  wallet.Wallet
+	payment wallet.Packed
+}
+
 // Answers: what Submit returns of the states.
-func (model) Answer(body any, states []executor.State, events []executor.Event) any {
+func (*model) Answer(body any, states []executor.State, _ []executor.Event) any {
 	switch body.(type) {
 	case wallet.Command:
-		out := &WalletResult{Wallet: states[0].(*walletState).Wallet, Payment: states[1].(*paymentState).Payment}
-		if len(events) > 0 {
-			out.Events = make([]wallet.Event, len(events))
-		}
-		for i := range events {
-			out.Events[i] = events[i].Fact.(wallet.Event)
-		}
-		return out
+		return &answer{states[0].(*walletState).Wallet, states[1].(*paymentState).Packed}
 	case operatorCommand:
 		o := states[0].(*operatorState).Operator
 		return &o
@@ -201,7 +227,9 @@ func (model) Answer(body any, states []executor.State, events []executor.Event) 
 	}
 }
 
-func (model) Decode(r *eventstore.Record) (executor.Event, error) {
+func (*model) Decode(r *eventstore.Record) (executor.Event, error) { return decode(r) }
+
+func decode(r *eventstore.Record) (executor.Event, error) {
 	fact, err := DecodeFact(r)
 	if err != nil {
 		return executor.Event{}, err

@@ -66,7 +66,7 @@ func (l *Ledger) Timeline(ctx context.Context, subject string, each func(Moment)
 		}
 		until = records[len(records)-1].Seq
 	}
-	s, err := model{}.New(streamNeed(stream))
+	s, err := newModel().New(streamNeed(stream))
 	if err != nil {
 		return err
 	}

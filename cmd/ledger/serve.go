@@ -41,7 +41,7 @@ type serveCommand struct {
 	RateLimit         int            `default:"600" help:"Requests that a key may make in a minute; 0: no limit."`
 	MaxBody           byteSize       `default:"1MiB" help:"Larger request bodies are refused."`
 	Queue             int            `default:"8192" help:"Commands that wait to be decided."`
-	BatchMax          int            `default:"5000" help:"Commands that are decided at once."`
+	BatchMax          int            `default:"2500" help:"Commands that are decided at once."`
 	TimeZone          string         `default:"Asia/Kolkata" help:"Time zone of from_date and to_date."`
 	PayeeVPA          string         `default:"klyropay@sandbox" help:"UPI address that customers pay to."`
 	PayeeName         string         `default:"KlyroPay" help:"Name that customers see."`

@@ -1,6 +1,7 @@
 package wallet
 
 import (
+	"strings"
 	"testing"
 
 	"github.com/khata-ledger/khata/domain/money"
@@ -117,5 +118,24 @@ func BenchmarkPostings(b *testing.B) {
 		if len(Postings(paid)) != 4 {
 			b.Fatal("a payout's success has four lines")
 		}
+	}
+}
+
+// BenchmarkPack is what a payment kept in memory costs at each event: it is unpacked, changed and packed again.
+func BenchmarkPack(b *testing.B) {
+	_, p := given{
+		&PayoutInitiated{
+			Of: payout, Priced: priced("1000", "10", "1.53"), RequestID: "PAYOUT-2026-7q2k9d4m1x8cw5n3", IFSC: "SBIN0001234",
+			BankName: "State Bank of India", AccountLast4: "7890", TransferType: "5", Sealed: strings.Repeat("c2VhbGVk", 20),
+		},
+		&PayoutSubmitted{Of: payout, Attempt: 1, Gateway: "bank", Reference: payout.Payment},
+	}.state(payout)
+	p.SealID = "0192f0c4-7a3e-7cc0-98a1-4f1f6f3b9c55"
+	packed := p.Pack()
+	b.ReportMetric(float64(len(packed)), "bytes")
+	b.ReportAllocs()
+	for b.Loop() {
+		packed.Unpack(p)
+		packed = p.Pack()
 	}
 }

@@ -21,13 +21,22 @@ const encodedSize = 512
 func Encode(e Event) ([]byte, error) { return AppendEncode(make([]byte, 0, encodedSize), e) }
 
 // AppendEncode appends what Encode returns, for callers that keep the events of many commands in one piece of memory.
-func AppendEncode(b []byte, e Event) ([]byte, error) {
-	c := codec{mode: writing, out: b}
-	e.fields(&c)
-	if c.err != nil {
-		return nil, fmt.Errorf("encoding %s of %s: %w", e.Type(), e.Header().Payment, c.err)
+func AppendEncode(b []byte, e Event) ([]byte, error) { return new(Encoder).Append(b, e) }
+
+// Encoder is AppendEncode for callers that encode many events, without memory of its own for each. One goroutine at a time
+// uses it.
+type Encoder struct{ c codec }
+
+// Append appends what Encode returns.
+func (x *Encoder) Append(b []byte, e Event) ([]byte, error) {
+	x.c = codec{mode: writing, out: b}
+	e.fields(&x.c)
+	out, err := x.c.out, x.c.err
+	x.c = codec{} // it keeps nothing
+	if err != nil {
+		return nil, fmt.Errorf("encoding %s of %s: %w", e.Type(), e.Header().Payment, err)
 	}
-	return append(c.out, '}'), nil
+	return append(out, '}'), nil
 }
 
 // Decode reads a stored event. It is strict: a type or version that it does not know (ErrUnknownType), a field that the
