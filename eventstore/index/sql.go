@@ -109,7 +109,7 @@ func (db *DB) readTail(ctx context.Context, partition int, from int64, limit int
 
 // readKeys calls found with the dedupe keys of each of the records.
 func (db *DB) readKeys(ctx context.Context, partition int, seqs []int64, found func(seq int64, keys []string)) (err error) {
-	rows, err := db.Read.QueryContext(ctx, "SELECT seq, dedupe_key FROM events WHERE partition = $1 AND "+db.Among("seq", "$2"), partition, List(seqs))
+	rows, err := db.Read.QueryContext(ctx, "SELECT seq, dedupe_key FROM events WHERE partition = $1 AND "+db.Among("seq", "$2"), partition, List(seqs)) //nolint:gosec // constants only
 	if err != nil {
 		return err
 	}
@@ -127,7 +127,7 @@ func (db *DB) readKeys(ctx context.Context, partition int, seqs []int64, found f
 
 // readPages returns pages by their numbers, those that are there.
 func (db *DB) readPages(ctx context.Context, partition int, pages []int64) (bodies map[int64][]byte, err error) {
-	rows, err := db.Read.QueryContext(ctx, "SELECT page, body FROM index_pages WHERE partition = $1 AND "+db.Among("page", "$2"), partition, List(pages))
+	rows, err := db.Read.QueryContext(ctx, "SELECT page, body FROM index_pages WHERE partition = $1 AND "+db.Among("page", "$2"), partition, List(pages)) //nolint:gosec // constants only
 	if err != nil {
 		return nil, err
 	}

@@ -65,8 +65,8 @@ func (t *table) sorted(after int64) []entry {
 	return slices.Compact(sorted)
 }
 
-// slots finds the newest entry of a hash. A map would do, at four times the memory and time: hashes are random already, so that
-// the lowest bits of one choose its slot, and the next free one is taken where that is another's.
+// slots finds the newest entry of a hash. It holds no hash, as a map would: hashes are random already, so that the lowest bits
+// of one choose its slot, and the next free one is taken where that is another's.
 type slots struct {
 	at   []int32 // number of an entry, and one; 0 is free. As many as a power of two
 	used int     // at most half of them

@@ -24,7 +24,7 @@ const (
 	readConnections    = 4
 	busyTimeoutReadMs  = 10_000 // a reader waits for the recovery of a file that was not closed, at most
 	busyTimeoutWriteMs = 20     // one wait for the write lock; see lockTimeout for all of them
-	writerCacheKiB     = 64 << 10
+	writerCacheKiB     = 16 << 10
 	readerCacheKiB     = 8 << 10
 	walPages           = 4000 // of 4 KiB: the WAL is moved to the file when it has grown by so many
 )

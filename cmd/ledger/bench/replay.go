@@ -9,9 +9,6 @@ import (
 	"github.com/khata-ledger/khata/migrations"
 )
 
-// replayPage is how many records one reading of a stream takes, as everywhere.
-const replayPage = 5_000
-
 // runReplay measures reading the log: folding a wallet's whole history, and building all views from the first record.
 func runReplay(ctx context.Context, w *world) (lines []Line, err error) {
 	b, err := w.open(ctx)
