@@ -27,9 +27,9 @@ type Auditable interface {
 type Accountable interface {
 	// Stray returns the position of the first message that no record accounts for; Seq is 0 for none.
 	Stray(ctx context.Context, partition int) (eventstore.Position, error)
-	// CheckIndex compares what finds records by their names with the records, and returns how many were compared. The error is
-	// eventstore.ErrBroken when they differ.
-	CheckIndex(ctx context.Context, partition int) (int64, error)
+	// CheckIndex compares what finds records by their names with the records, and returns how many were compared, from the first on,
+	// and which of those claim a dedupe key that an earlier one has. The error is eventstore.ErrBroken when they differ.
+	CheckIndex(ctx context.Context, partition int) (checked int64, twice []int64, err error)
 }
 
 // Check is the result of one check over the whole log. Position and Problem name the first record that is wrong.
@@ -68,7 +68,11 @@ type verifier struct {
 	holds     map[string]money.Amount         // held, summed by merchant and currency
 	suspended map[string]money.Amount         // in suspense, by payment; what is zero again is dropped
 	kept      map[int64][]eventstore.Snapshot // of wallets of the partition, by position
+	indexed   map[int]int64                   // up to here the index has answered for the keys, by partition
 }
+
+// verifyPage is how many records are read at once.
+const verifyPage = 5000
 
 // Verify reads the whole log and checks it. The error is a fault of reading, not a finding.
 func Verify(ctx context.Context, log Auditable, progress func(done, total int64)) ([]Check, error) {
@@ -79,7 +83,7 @@ func Verify(ctx context.Context, log Auditable, progress func(done, total int64)
 	v := &verifier{
 		log: log, count: info.Partitions, versions: map[string]int64{}, wallets: map[string]*wallet.Wallet{},
 		accounts: map[string]money.Amount{}, held: map[string]money.Amount{}, holds: map[string]money.Amount{},
-		suspended: map[string]money.Amount{},
+		suspended: map[string]money.Amount{}, indexed: map[int]int64{},
 	}
 	for _, name := range []string{checkChain, checkHeads, checkStreams, checkEvidence, checkKeys, checkIndex, checkEvents, checkPostings, checkBalances, checkSnapshots, checkOpenHolds} {
 		v.checks = append(v.checks, &Check{Name: name, OK: true})
@@ -119,13 +123,18 @@ func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, prog
 	v.kept = map[int64][]eventstore.Snapshot{}
 	whole := true // the chain holds so far
 	var last eventstore.Head
-	for after := int64(0); after < head.Seq; {
-		records, err := v.log.Read(ctx, head.Partition, after, int(min(2000, head.Seq-after)))
-		if err != nil {
-			return err
+	read := func(ctx context.Context, after int64, limit int) ([]eventstore.Record, error) {
+		return v.log.Read(ctx, head.Partition, after, limit)
+	}
+	err := eventstore.EachPage(ctx, 0, verifyPage, read, func(records []eventstore.Record) (enough bool, err error) {
+		if records[len(records)-1].Seq >= head.Seq { // a server may have appended meanwhile
+			enough = true
+			for len(records) > 0 && records[len(records)-1].Seq > head.Seq {
+				records = records[:len(records)-1]
+			}
 		}
 		if len(records) == 0 {
-			break // records are missing at the end: the head tells
+			return enough, nil
 		}
 		if whole {
 			next, err := eventstore.Follow(at, records)
@@ -133,12 +142,15 @@ func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, prog
 			at, whole = next, err == nil
 		}
 		if err := v.page(ctx, records); err != nil {
-			return err
+			return false, err
 		}
 		tip := records[len(records)-1]
 		last = eventstore.Head{Seq: tip.Seq, Hash: tip.Hash}
-		after = tip.Seq
 		progress(int64(len(records)))
+		return enough, nil
+	})
+	if err != nil {
+		return err
 	}
 	tip, wrong, err := v.tip(ctx, last, head)
 	v.note(checkHeads, tip, wrong, 1)
@@ -154,11 +166,18 @@ func (v *verifier) index(ctx context.Context, partition int) error {
 	if !able {
 		return nil
 	}
-	checked, err := log.CheckIndex(ctx, partition)
+	checked, twice, err := log.CheckIndex(ctx, partition)
 	if err != nil && !errors.Is(err, eventstore.ErrBroken) {
 		return err
 	}
 	v.note(checkIndex, eventstore.Position{Partition: partition, Seq: checked + 1}, err, checked)
+	if err == nil {
+		v.indexed[partition] = checked
+	}
+	for _, seq := range twice {
+		at := eventstore.Position{Partition: partition, Seq: seq}
+		v.note(checkKeys, at, fmt.Errorf("record %s claims a dedupe key that an earlier one has", at), 0)
+	}
 	return nil
 }
 
@@ -279,6 +298,10 @@ func ownerOf(stream string) string {
 func (v *verifier) keys(ctx context.Context, records []eventstore.Record) error {
 	var keys []string
 	for i := range records {
+		if records[i].Seq <= v.indexed[records[i].Partition] { // the index finds them all, and has said which are claimed twice
+			v.note(checkKeys, records[i].Position(), nil, int64(len(records[i].Keys)))
+			continue
+		}
 		keys = append(keys, records[i].Keys...)
 	}
 	if len(keys) == 0 {
@@ -292,6 +315,9 @@ func (v *verifier) keys(ctx context.Context, records []eventstore.Record) error 
 		return err
 	}
 	for i := range records {
+		if records[i].Seq <= v.indexed[records[i].Partition] {
+			continue
+		}
 		for _, k := range records[i].Keys {
 			var err error
 			if seq, ok := found[k]; !ok || seq != records[i].Seq {

@@ -10,40 +10,79 @@ import (
 )
 
 // Check compares the runs of a partition with the names of the records that they cover, read from the log: nothing may be
-// missing, or what lacks it would not be found. It returns how many records were compared; the error says what is wrong, as
-// eventstore.ErrBroken, or that it could not be read.
-func (x *Index) Check(ctx context.Context, n int) (int64, error) {
+// missing, or what lacks it would not be found. It returns how many records were compared, and which of them claim a key that an
+// earlier one has. The error says what is wrong, as eventstore.ErrBroken, or that it could not be read.
+func (x *Index) Check(ctx context.Context, n int) (checked int64, twice []int64, err error) {
 	for range attempts {
-		checked, err := x.check(ctx, n)
+		checked, twice, err = x.check(ctx, n)
 		if !errors.Is(err, errMoved) {
-			return checked, err
+			return checked, twice, err
 		}
 	}
-	return 0, fmt.Errorf("%w: the index of partition %d lacks pages of its runs", eventstore.ErrBroken, n)
+	return 0, nil, fmt.Errorf("%w: the index of partition %d lacks pages of its runs", eventstore.ErrBroken, n)
 }
 
-func (x *Index) check(ctx context.Context, n int) (int64, error) {
+func (x *Index) check(ctx context.Context, n int) (checked int64, twice []int64, err error) {
 	at, runs, err := x.db.readRuns(ctx, n)
 	if err != nil {
-		return 0, err
+		return 0, nil, err
 	}
 	if err := x.db.loadExtra(ctx, n, runs); err != nil {
-		return 0, damaged(n, err)
+		return 0, nil, damaged(n, err)
 	}
 	end := int64(0)
 	for _, r := range runs {
 		if r.from != end {
-			return end, fmt.Errorf("%w: the index of partition %d has a gap behind record %d:%d", eventstore.ErrBroken, n, n, end)
+			return end, nil, fmt.Errorf("%w: the index of partition %d has a gap behind record %d:%d", eventstore.ErrBroken, n, n, end)
 		}
 		if err := x.checkRun(ctx, n, r); err != nil {
-			return end, err
+			return end, nil, err
 		}
 		end = r.to
 	}
 	if end != at.seq {
-		return end, fmt.Errorf("%w: the index of partition %d ends at %d:%d, and says %d", eventstore.ErrBroken, n, n, end, at.seq)
+		return end, nil, fmt.Errorf("%w: the index of partition %d ends at %d:%d, and says %d", eventstore.ErrBroken, n, n, end, at.seq)
 	}
-	return end, nil
+	twice, err = x.claimedTwice(ctx, n, runs)
+	return end, twice, damaged(n, err)
+}
+
+// claimedTwice finds the records that claim a key which an earlier one has. In the order of all runs, the entries of one key are
+// neighbours.
+func (x *Index) claimedTwice(ctx context.Context, n int, runs []*run) (twice []int64, err error) {
+	var last entry
+	err = eachEntry(ctx, &x.db, n, runs, func(e entry) error {
+		if e.hash == last.hash && e.hash&keyBit != 0 {
+			same, err := x.shareKey(ctx, n, last.seq, e.seq, e.hash)
+			if err != nil {
+				return err
+			}
+			if same {
+				twice = append(twice, e.seq)
+			}
+		}
+		last = e
+		return nil
+	})
+	return twice, err
+}
+
+// shareKey tells whether two records claim the same key, of that hash: two keys may have the same.
+func (x *Index) shareKey(ctx context.Context, n int, a, b int64, hash uint64) (bool, error) {
+	count := map[string]int{}
+	err := x.db.readKeys(ctx, n, []int64{a, b}, func(_ int64, keys []string) {
+		for i, k := range keys {
+			if hashOf(kindKey, k) == hash && !slices.Contains(keys[:i], k) {
+				count[k]++
+			}
+		}
+	})
+	for _, records := range count {
+		if records > 1 {
+			return true, err
+		}
+	}
+	return false, err
 }
 
 // damaged turns what reading runs may say into a finding.

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/khata-ledger/khata/eventstore"
@@ -32,7 +33,7 @@ func TestCheckFinds(t *testing.T) {
 				t.Fatal("not all was checked")
 			}
 			p.exec(damage)
-			if _, err := x.Check(t.Context(), 0); !errors.Is(err, eventstore.ErrBroken) {
+			if _, _, err := x.Check(t.Context(), 0); !errors.Is(err, eventstore.ErrBroken) {
 				t.Errorf("found: %v", err)
 			}
 			if err := x.Close(); err != nil {
@@ -88,5 +89,30 @@ func TestDamageHeals(t *testing.T) {
 				}
 			})
 		}
+	}
+}
+
+// TestCheckFindsKeysClaimedTwice: within a run, across runs, and not what is claimed once, or by one record twice.
+func TestCheckFindsKeysClaimedTwice(t *testing.T) {
+	for name, open := range places {
+		t.Run(name, func(t *testing.T) {
+			p := open(t)
+			for i, keys := range [][]string{{"a", "b"}, {"c", "c"}, nil, {"b"}, {"d"}, nil, nil, nil, {"a", "e"}, nil, {"b"}, nil} {
+				r := record("a", int64(i)+1, "s", "p", keys...)
+				p.put(&r)
+			}
+			x := p.index(5)
+			if err := x.CatchUp(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			n, twice, err := x.Check(t.Context(), 0)
+			slices.Sort(twice)
+			if err != nil || n != 12 || !slices.Equal(twice, []int64{4, 9, 11}) {
+				t.Errorf("%d compared, claimed twice by %v: %v", n, twice, err)
+			}
+			if err := x.Close(); err != nil {
+				t.Fatal(err)
+			}
+		})
 	}
 }

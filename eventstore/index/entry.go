@@ -38,13 +38,20 @@ func (e entry) digest() uint64 {
 	return x ^ x>>32
 }
 
-// hashOf is how a name is known. It is cryptographic so that nobody can choose names that meet: finding them would cost reads.
+// hashOf is how a name is known: 63 bits of its SHA-256, and whether it is a key. It is cryptographic so that nobody can choose names that meet: finding them would cost reads.
 func hashOf(k kind, name string) uint64 {
 	var buffer [1 + eventstore.MaxKeyBytes]byte
 	b := append(append(buffer[:0], byte(k)), name...)
 	sum := sha256.Sum256(b)
-	return binary.LittleEndian.Uint64(sum[:])
+	hash := binary.LittleEndian.Uint64(sum[:]) &^ keyBit
+	if k == kindKey {
+		hash |= keyBit
+	}
+	return hash
 }
+
+// keyBit is set in the hashes of keys alone: they must be claimed once, while streams and subjects come again and again.
+const keyBit = 1
 
 // hasher hashes the names of records. Neighbours often share their stream.
 type hasher struct {

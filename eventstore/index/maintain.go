@@ -200,11 +200,19 @@ func (p *partition) mergeRuns(ctx context.Context, sources []*run) error {
 
 // weave writes the entries of all sources in order.
 func (p *partition) weave(ctx context.Context, sources []*run, w *writer) (*run, error) {
-	cursors := make([]*cursor, len(sources))
-	for i, r := range sources {
-		cursors[i] = &cursor{db: &p.index.db, partition: p.n, run: r}
+	if err := eachEntry(ctx, &p.index.db, p.n, sources, w.add); err != nil {
+		return nil, err
+	}
+	return w.end()
+}
+
+// eachEntry calls f with the entries of runs, all in one order.
+func eachEntry(ctx context.Context, db *DB, partition int, runs []*run, f func(entry) error) error {
+	cursors := make([]*cursor, len(runs))
+	for i, r := range runs {
+		cursors[i] = &cursor{db: db, partition: partition, run: r}
 		if err := cursors[i].fill(ctx); err != nil {
-			return nil, err
+			return err
 		}
 	}
 	for {
@@ -215,14 +223,14 @@ func (p *partition) weave(ctx context.Context, sources []*run, w *writer) (*run,
 			}
 		}
 		if first == nil {
-			return w.end()
+			return nil
 		}
-		if err := w.add(first.entries[0]); err != nil {
-			return nil, err
+		if err := f(first.entries[0]); err != nil {
+			return err
 		}
 		if first.entries = first.entries[1:]; len(first.entries) == 0 {
 			if err := first.fill(ctx); err != nil {
-				return nil, err
+				return err
 			}
 		}
 	}

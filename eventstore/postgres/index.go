@@ -43,12 +43,13 @@ func (s *Store) RenewIndex(ctx context.Context) error {
 	return err
 }
 
-// CheckIndex compares what finds a partition's records by their names with the records. It returns how many were compared; the
-// error says what is wrong, as eventstore.ErrBroken, or that it could not be read.
-func (s *Store) CheckIndex(ctx context.Context, partition int) (int64, error) {
-	checked, err := s.index.Check(ctx, partition)
+// CheckIndex compares what finds a partition's records by their names with the records. It returns how many were compared, and the
+// positions of those that claim a dedupe key which an earlier one has. The error says what is wrong, as eventstore.ErrBroken, or
+// that it could not be read.
+func (s *Store) CheckIndex(ctx context.Context, partition int) (checked int64, twice []int64, err error) {
+	checked, twice, err = s.index.Check(ctx, partition)
 	if err != nil {
-		return checked, fmt.Errorf("check the index: %w", explain(err))
+		return checked, nil, fmt.Errorf("check the index: %w", explain(err))
 	}
-	return checked, nil
+	return checked, twice, nil
 }
