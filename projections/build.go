@@ -185,6 +185,9 @@ func (b *build) announce(ctx context.Context, w *writer) error {
 	return err
 }
 
+// worthAnalyzing is how many records a log must have for the statistics of its views to say what they will be like.
+const worthAnalyzing = 10_000
+
 // run fills, checks and switches.
 func (b *build) run(ctx context.Context, w *writer) error {
 	beating, stop := context.WithCancel(ctx)
@@ -199,7 +202,9 @@ func (b *build) run(ctx context.Context, w *writer) error {
 			if err := w.ddl(ctx, s.createIndexes(b.generation)...); err != nil {
 				return err
 			}
-			if w.dialect == Postgres { // its own statistics come a minute later: queries would be planned without until then
+			// PostgreSQL's own statistics come a minute later: queries would be planned without until then. Of a small table, none are
+			// better: plans that are right for a few rows would be kept while they become many.
+			if w.dialect == Postgres && b.records() >= worthAnalyzing {
 				if err := w.ddl(ctx, "ANALYZE "+s.in(b.generation)); err != nil {
 					return err
 				}

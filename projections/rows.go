@@ -92,13 +92,24 @@ func (t *table[R]) update(ctx context.Context, w *writer, generation int64, rows
 	var err error
 	if w.dialect == Postgres {
 		arrays, args := t.arrays(t.changing(), rows)
-		_, err = w.exec(ctx, text("unnest("+arrays+") AS u("+t.list(t.changing()...)+")", func(n int) string { return t.names[t.changing()[n]] }), args...)
+		var same []string
+		for _, name := range t.names[:t.key] {
+			same = append(same, fmt.Sprintf("t.%s = u.%s", name, name))
+		}
+		_, err = w.exec(ctx, text("unnest("+arrays+") AS u("+t.list(t.changing()...)+"), "+t.byKey(generation, same),
+			func(n int) string { return t.names[t.changing()[n]] })+" AND t.ctid = found.at", args...)
 	} else {
 		err = t.values(ctx, w, t.changing(), rows, func(values string) string {
 			return text("("+values+") AS u", func(n int) string { return fmt.Sprintf("column%d", n+1) })
 		})
 	}
 	return t.wrote("update", len(rows), generation, err)
+}
+
+// byKey is SQL that finds the row of the same key as u. It is looked up for each u, whatever PostgreSQL knows of the table: when
+// that was small, it would plan to read the table for each batch, and keep to it when it has grown.
+func (t *table[R]) byKey(generation int64, same []string) string {
+	return fmt.Sprintf("LATERAL (SELECT t.ctid AS at FROM %s AS t WHERE %s OFFSET 0) AS found", t.in(generation), strings.Join(same, " AND "))
 }
 
 // remove deletes rows, by their keys.
@@ -114,8 +125,8 @@ func (t *table[R]) remove(ctx context.Context, w *writer, generation int64, rows
 			same = append(same, fmt.Sprintf("t.%s = u.%s", name, name))
 		}
 		arrays, args := t.arrays(key, rows)
-		_, err = w.exec(ctx, fmt.Sprintf("DELETE FROM %s AS t USING unnest(%s) AS u(%s) WHERE %s",
-			t.in(generation), arrays, t.list(key...), strings.Join(same, " AND ")), args...)
+		_, err = w.exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE ctid = ANY (ARRAY(SELECT found.at FROM unnest(%s) AS u(%s), %s))",
+			t.in(generation), arrays, t.list(key...), t.byKey(generation, same)), args...)
 	} else {
 		err = t.values(ctx, w, key, rows, func(values string) string {
 			return fmt.Sprintf("DELETE FROM %s WHERE (%s) IN (%s)", t.in(generation), t.list(key...), values)
