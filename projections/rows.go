@@ -92,11 +92,7 @@ func (t *table[R]) update(ctx context.Context, w *writer, generation int64, rows
 	var err error
 	if w.dialect == Postgres {
 		arrays, args := t.arrays(t.changing(), rows)
-		var same []string
-		for _, name := range t.names[:t.key] {
-			same = append(same, fmt.Sprintf("t.%s = u.%s", name, name))
-		}
-		_, err = w.exec(ctx, text("unnest("+arrays+") AS u("+t.list(t.changing()...)+"), "+t.byKey(generation, same),
+		_, err = w.exec(ctx, text("unnest("+arrays+") AS u("+t.list(t.changing()...)+"), "+t.byKey(generation),
 			func(n int) string { return t.names[t.changing()[n]] })+" AND t.ctid = found.at", args...)
 	} else {
 		err = t.values(ctx, w, t.changing(), rows, func(values string) string {
@@ -108,7 +104,11 @@ func (t *table[R]) update(ctx context.Context, w *writer, generation int64, rows
 
 // byKey is SQL that finds the row of the same key as u. It is looked up for each u, whatever PostgreSQL knows of the table: when
 // that was small, it would plan to read the table for each batch, and keep to it when it has grown.
-func (t *table[R]) byKey(generation int64, same []string) string {
+func (t *table[R]) byKey(generation int64) string {
+	var same []string
+	for _, name := range t.names[:t.key] {
+		same = append(same, fmt.Sprintf("t.%s = u.%s", name, name))
+	}
 	return fmt.Sprintf("LATERAL (SELECT t.ctid AS at FROM %s AS t WHERE %s OFFSET 0) AS found", t.in(generation), strings.Join(same, " AND "))
 }
 
@@ -120,13 +120,9 @@ func (t *table[R]) remove(ctx context.Context, w *writer, generation int64, rows
 	key := t.every()[:t.key]
 	var err error
 	if w.dialect == Postgres {
-		var same []string
-		for _, name := range t.names[:t.key] {
-			same = append(same, fmt.Sprintf("t.%s = u.%s", name, name))
-		}
 		arrays, args := t.arrays(key, rows)
 		_, err = w.exec(ctx, fmt.Sprintf("DELETE FROM %s WHERE ctid = ANY (ARRAY(SELECT found.at FROM unnest(%s) AS u(%s), %s))",
-			t.in(generation), arrays, t.list(key...), t.byKey(generation, same)), args...)
+			t.in(generation), arrays, t.list(key...), t.byKey(generation)), args...)
 	} else {
 		err = t.values(ctx, w, key, rows, func(values string) string {
 			return fmt.Sprintf("DELETE FROM %s WHERE (%s) IN (%s)", t.in(generation), t.list(key...), values)
