@@ -18,13 +18,9 @@ var ErrUnknownType = errors.New("unknown type of event")
 const encodedSize = 512
 
 // Encode writes an event as it is stored: compact JSON, fields in a fixed order, amounts as decimal strings.
-func Encode(e Event) ([]byte, error) { return AppendEncode(make([]byte, 0, encodedSize), e) }
+func Encode(e Event) ([]byte, error) { return new(Encoder).Append(make([]byte, 0, encodedSize), e) }
 
-// AppendEncode appends what Encode returns, for callers that keep the events of many commands in one piece of memory.
-func AppendEncode(b []byte, e Event) ([]byte, error) { return new(Encoder).Append(b, e) }
-
-// Encoder is AppendEncode for callers that encode many events, without memory of its own for each. One goroutine at a time
-// uses it.
+// Encoder encodes many events into memory of its caller's, with none of its own for each. One goroutine at a time uses it.
 type Encoder struct{ c codec }
 
 // Append appends what Encode returns.

@@ -97,7 +97,7 @@ func TestEncodeIsEncodingJSON(t *testing.T) {
 				if err != nil {
 					return
 				}
-				behind, err := AppendEncode([]byte("before"), e)
+				behind, err := new(Encoder).Append([]byte("before"), e)
 				if err != nil || string(behind) != "before"+string(want) {
 					t.Fatalf("appended: %s (%v)", behind, err)
 				}
