@@ -51,6 +51,28 @@ func (s *standing) usable(p projection) (int64, bool) {
 	return at.generation, there && len(s.marks) > 0 && at.generation > 0 && at.shape == p.shape()
 }
 
+// behind tells whether a checkpoint stands before where it stood in other, with nothing else made in between.
+func (s *standing) behind(other *standing) bool {
+	if s.epoch != other.epoch || len(s.marks) != len(other.marks) {
+		return false
+	}
+	for p := range s.marks {
+		if s.marks[p].seq < other.marks[p].seq {
+			return true
+		}
+	}
+	return false
+}
+
+// seqs is where the checkpoints stand, by partition.
+func (s *standing) seqs() []int64 {
+	seqs := make([]int64, len(s.marks))
+	for p, m := range s.marks {
+		seqs[p] = m.seq
+	}
+	return seqs
+}
+
 // ready tells whether every projection can be read.
 func (s *standing) ready() bool {
 	for _, p := range all() {

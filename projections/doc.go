@@ -25,10 +25,11 @@
 //
 // # Durability
 //
-// On PostgreSQL no commit of a view waits for the disk (synchronous_commit is off for its writers), on SQLite none that is not
-// a checkpoint of the file does (synchronous=NORMAL). Readers see a commit at once, so Reach holds. Only a crash of the database
-// or the machine can lose commits, and then the newest ones in a row, each whole: the checkpoint goes back with its rows, a
-// switch with the tables that it replaced, and the rest is read from the log again, which has waited for the disk.
+// On PostgreSQL a commit of a view waits for the disk: what a read has shown must not be gone when PostgreSQL crashes and comes
+// back beside a process that remembers how far it was. On SQLite no commit waits that is not a checkpoint of the file
+// (synchronous=NORMAL): only a crash of the machine loses commits, and it ends this process too. However commits come to be
+// lost (a failover, synchronous_commit=off for the role), they are the newest ones in a row, each whole: the checkpoint goes back
+// with its rows, a switch with the tables that it replaced, and the rest is read from the log again.
 //
 // # Where the time goes
 //

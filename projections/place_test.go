@@ -32,7 +32,11 @@ func sqlitePlace(tb testing.TB) place {
 }
 
 func postgresPlace(tb testing.TB) place {
-	dsn := withSearchPath(tb, testpg.DSN(tb))
+	return postgresAt(tb, testpg.DSN(tb))
+}
+
+func postgresAt(tb testing.TB, dsn string) place {
+	dsn = withSearchPath(tb, dsn)
 	return place{Postgres, func() *sql.DB { return openPostgres(tb, dsn) }}
 }
 

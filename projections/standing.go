@@ -41,11 +41,12 @@ func (v *Views) wait() (done func()) {
 }
 
 // refresh reads how the views are, for what other processes have done to them. What this process knows never goes back to an
-// earlier reading: a read that Reach let pass must not find the generation from before a switch.
+// earlier reading: a read that Reach let pass must not find the generation from before a switch. It does go back with a database
+// that has lost its newest commits.
 func (v *Views) refresh(ctx context.Context) (standing, error) {
 	v.mu.Lock()
 	v.asked++
-	turn := v.asked
+	turn, known := v.asked, v.now
 	v.mu.Unlock()
 	read, err := readStanding(ctx, v.db, v.info.Partitions)
 	if err != nil {
@@ -57,23 +58,15 @@ func (v *Views) refresh(ctx context.Context) (standing, error) {
 		return v.now, nil // who asked later has been answered before
 	}
 	v.answered = turn
-	if !v.overtaken(&read) && !v.now.equal(&read) {
+	lost := read.behind(&known) // what was known before the reading began
+	if lost {
+		v.opts.Logger.Warn("the views have gone back; the rest is read from the log again", "at", read.seqs(), "from", known.seqs())
+	}
+	overtaken := read.behind(&v.now) // by this process, while it was reading
+	if (lost || !overtaken) && !v.now.equal(&read) {
 		v.set(read)
 	}
 	return v.now, nil
-}
-
-// overtaken tells whether this process has itself moved on since the standing was read. The caller holds mu.
-func (v *Views) overtaken(read *standing) bool {
-	if read.epoch != v.now.epoch || len(read.marks) != len(v.now.marks) {
-		return false
-	}
-	for p := range read.marks {
-		if read.marks[p].seq < v.now.marks[p].seq {
-			return true
-		}
-	}
-	return false
 }
 
 // moved notes that this process has moved a checkpoint.

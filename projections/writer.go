@@ -19,13 +19,14 @@ type writer struct {
 	cache    *cache // of what it has written last; nil after a failure
 }
 
-// postgresSettings are those of a writer's connection. Why commits do not wait for the disk stands in the package's
-// documentation. A writer's statements touch the rows of one batch, by their keys, however large the tables are: one plan for
+// postgresSettings are those of a writer's connection. A writer's statements touch the rows of one batch, by their keys, however large the tables are: one plan for
 // all batches, which never reads a whole table, whatever the statistics say.
-var postgresSettings = []string{
-	"SET synchronous_commit = off", "SET plan_cache_mode = force_generic_plan",
-	"SET enable_seqscan = off", "SET enable_hashjoin = off", "SET enable_mergejoin = off",
-}
+var (
+	postgresSettings = []string{
+		"SET plan_cache_mode = force_generic_plan", "SET enable_seqscan = off", "SET enable_hashjoin = off", "SET enable_mergejoin = off",
+	}
+	postgresResets = []string{"RESET plan_cache_mode", "RESET enable_seqscan", "RESET enable_hashjoin", "RESET enable_mergejoin"}
+)
 
 func openWriter(ctx context.Context, db *sql.DB, dialect Dialect) (*writer, error) {
 	conn, err := db.Conn(ctx)
@@ -47,7 +48,7 @@ func (w *writer) close() error {
 		w.rollback()
 	}
 	if w.dialect == Postgres && !w.broken {
-		if err := w.ddl(context.Background(), "RESET ALL"); err != nil {
+		if err := w.ddl(context.Background(), postgresResets...); err != nil {
 			w.broken = true
 		}
 	}

@@ -39,7 +39,7 @@ func newWorld(t *testing.T) *world {
 	t.Helper()
 	log := memory.New(partitions)
 	db := workDB(t)
-	return &world{log: log, tail: tail.New(log, partitions, time.Hour, slog.New(slog.DiscardHandler)), db: db, work: work.New(db)}
+	return &world{log: log, tail: tail.New(log, partitions, time.Hour, slog.New(slog.DiscardHandler)), db: db, work: work.New(db, db)}
 }
 
 func workDB(t *testing.T) *sql.DB {

@@ -28,7 +28,7 @@ type RouterOptions struct {
 	// Decode, when set, is tried on each record before its handler; what it refuses is put aside.
 	Decode       func(r *eventstore.Record) (any, error)
 	MinBackoff   time.Duration // first gap between two tries of a handler; default 100 ms
-	MaxBackoff   time.Duration // longest gap; default 30 s
+	MaxBackoff   time.Duration // longest gap; default 2 s: a store that is back is noticed soon
 	CloseTimeout time.Duration // how long Close waits for handlers; default 10 s
 	Logger       *slog.Logger  // default slog.Default()
 }
@@ -53,7 +53,7 @@ func NewRouter(b *Bus, poison *Poison, options RouterOptions) (*Router, error) {
 		options.MinBackoff = 100 * time.Millisecond
 	}
 	if options.MaxBackoff <= 0 {
-		options.MaxBackoff = 30 * time.Second
+		options.MaxBackoff = 2 * time.Second
 	}
 	if options.CloseTimeout <= 0 {
 		options.CloseTimeout = 10 * time.Second

@@ -298,6 +298,7 @@ func TestGivenUpOnlyByTheBanksWord(t *testing.T) {
 	before := missing.Load()
 	w.until("the bank knows nothing of the last one", func() bool { return missing.Load() > before+1 })
 	sane.Store(false)
+	w.until("the last sane answer is past", func() bool { return mad.Load() > 0 })
 	w.ahead.Store(int64(2 * time.Hour))
 	w.until("the bank was asked often", func() bool { return mad.Load() > 20 })
 	if p := w.payment(id); p.Status != wallet.Pending {

@@ -67,7 +67,7 @@ func (w *world) prepare(file string, policy gateway.Policy, hook func(point stri
 	if hook == nil {
 		hook = func(string, *process) {}
 	}
-	p := &process{w: w, db: db, jobs: work.New(db), crashed: make(chan struct{}), hook: hook}
+	p := &process{w: w, db: db, jobs: work.New(db, db), crashed: make(chan struct{}), hook: hook}
 	client := w.client()
 	p.dispatcher, err = gateway.NewDispatcher(mortalLedger{p}, p.jobs, clearOpener{},
 		[]gateway.Route{{Payouts: mortalGateway{client, p}, Policy: policy}}, w.options())

@@ -212,7 +212,7 @@ func TestRestartContinuesTheCount(t *testing.T) {
 		s.join("mer_a", server.URL)
 		id := s.callback("mer_a", "txn_1")
 		for n := 1; n <= 5; n++ {
-			stop := s.run(webhook.NewStore(open()), webhook.Options{})
+			stop := s.run(newStore(open()), webhook.Options{})
 			s.awaitAttempt(id, n)
 			stop()
 			s.clock.advance(5 * time.Minute)
@@ -220,7 +220,7 @@ func TestRestartContinuesTheCount(t *testing.T) {
 		d, attempts := s.await(id, webhook.Failed)
 		eq(t, "attempts", d.Attempts, 5)
 		eq(t, "kept", len(attempts), 5)
-		s.run(webhook.NewStore(open()), webhook.Options{})
+		s.run(newStore(open()), webhook.Options{})
 		s.barrier()
 		eq(t, "calls", len(server.got()), 5)
 	})
@@ -237,7 +237,7 @@ func TestProcessesShareTheWork(t *testing.T) {
 			ids = append(ids, s.callback("mer_a", "txn_"+strconv.Itoa(i)))
 		}
 		for range 3 {
-			s.run(webhook.NewStore(open()), webhook.Options{})
+			s.run(newStore(open()), webhook.Options{})
 		}
 		for _, id := range ids {
 			_, attempts := s.await(id, webhook.Delivered)
@@ -326,7 +326,7 @@ func TestResend(t *testing.T) {
 
 		answer(http.StatusOK)
 		// The command line resends through a store of its own.
-		if _, err := webhook.NewStore(open()).Resend(t.Context(), id, s.clock.Now()); err != nil {
+		if _, err := newStore(open()).Resend(t.Context(), id, s.clock.Now()); err != nil {
 			t.Fatal(err)
 		}
 		d, attempts := s.await(id, webhook.Delivered)

@@ -105,7 +105,7 @@ const givenUp = `CASE WHEN delivered_at > 0 THEN 'delivered' ELSE 'failed' END`
 
 // giveUp ends a delivery whose last attempt was cut short, by a kill of the program.
 func (s *Store) giveUp(ctx context.Context, d *Delivery, now time.Time) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE deliveries SET state = `+givenUp+`, lease_until = 0, lease_token = ''
+	_, err := s.quick.ExecContext(ctx, `UPDATE deliveries SET state = `+givenUp+`, lease_until = 0, lease_token = ''
 		WHERE id = $1 AND state = 'pending' AND lease_until <= $2 AND attempts = $3`, d.ID, now.UnixMicro(), int64(d.Attempts))
 	if err != nil {
 		return fmt.Errorf("giving up callback %s: %w", d.ID, err)
@@ -115,7 +115,7 @@ func (s *Store) giveUp(ctx context.Context, d *Delivery, now time.Time) error {
 
 // putOff moves a delivery that could not be attempted, for reasons of ours: that counts nothing.
 func (s *Store) putOff(ctx context.Context, id string, now, due time.Time) error {
-	_, err := s.db.ExecContext(ctx, `UPDATE deliveries SET due_at = $3 WHERE id = $1 AND state = 'pending' AND lease_until <= $2`,
+	_, err := s.quick.ExecContext(ctx, `UPDATE deliveries SET due_at = $3 WHERE id = $1 AND state = 'pending' AND lease_until <= $2`,
 		id, now.UnixMicro(), due.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("putting off callback %s: %w", id, err)
@@ -125,7 +125,7 @@ func (s *Store) putOff(ctx context.Context, id string, now, due time.Time) error
 
 // transaction runs f in one. f's first statement must write, so that SQLite locks before it reads.
 func (s *Store) transaction(ctx context.Context, f func(tx *sql.Tx) error) error {
-	tx, err := s.db.BeginTx(ctx, nil)
+	tx, err := s.quick.BeginTx(ctx, nil)
 	if err != nil {
 		return err
 	}

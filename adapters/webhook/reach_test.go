@@ -301,12 +301,12 @@ func TestKilledInTheMiddle(t *testing.T) {
 			if ok, err := s.store.Abandon(t.Context(), id, s.clock.Now(), lease); err != nil || !ok {
 				t.Fatalf("begin: %v, %v", ok, err)
 			}
-			if ok, err := webhook.NewStore(open()).Abandon(t.Context(), id, s.clock.Now(), lease); err != nil || ok {
+			if ok, err := newStore(open()).Abandon(t.Context(), id, s.clock.Now(), lease); err != nil || ok {
 				t.Fatalf("a second attempt at the same time: %v, %v", ok, err)
 			}
 		}
 		killed()
-		stop := s.run(webhook.NewStore(open()), webhook.Options{Attempts: 3})
+		stop := s.run(newStore(open()), webhook.Options{Attempts: 3})
 		s.clock.advance(30*time.Second - time.Microsecond)
 		s.barrier()
 		eq(t, "calls while the lease lasts", len(server.got()), 0)
@@ -317,7 +317,7 @@ func TestKilledInTheMiddle(t *testing.T) {
 
 		s.clock.advance(5 * time.Minute)
 		killed() // in the last one
-		s.run(webhook.NewStore(open()), webhook.Options{Attempts: 3})
+		s.run(newStore(open()), webhook.Options{Attempts: 3})
 		s.clock.advance(30 * time.Second)
 		d, attempts := s.await(id, webhook.Failed)
 		eq(t, "attempts", d.Attempts, 3)

@@ -140,7 +140,7 @@ type scene struct {
 
 func newScene(t *testing.T, db *sql.DB) *scene {
 	s := &scene{
-		t: t, clock: &wallClock{now: time.Date(2026, 3, 31, 12, 0, 0, 123456000, time.UTC)}, store: webhook.NewStore(db),
+		t: t, clock: &wallClock{now: time.Date(2026, 3, 31, 12, 0, 0, 123456000, time.UTC)}, store: webhook.NewStore(db, db),
 		merchants: map[string]merchant.Merchant{}, secrets: map[string][]byte{},
 	}
 	s.box = webhook.NewOutbox(s, s, s.store, s.clock.Now)
@@ -396,3 +396,6 @@ func answering(status int, body string) http.HandlerFunc {
 		io.WriteString(w, body) //nolint:errcheck // the sender notices
 	}
 }
+
+// newStore is a store whose commits all go the same way.
+func newStore(db *sql.DB) *webhook.Store { return webhook.NewStore(db, db) }

@@ -67,9 +67,10 @@ const MaxPage = 500
 
 // Store keeps deliveries in work storage. It is safe for concurrent use, by several processes too.
 type Store struct {
-	db   *sql.DB
-	adds *groupcommit.Pool[*Delivery]
-	wake chan struct{} // of capacity one: there is something new
+	db    *sql.DB
+	quick *sql.DB // for what a crash of the database may undo
+	adds  *groupcommit.Pool[*Delivery]
+	wake  chan struct{} // of capacity one: there is something new
 }
 
 // Bounds of a transaction that callers of add share.
@@ -78,9 +79,10 @@ const (
 	addTogetherWithin = 30 * time.Second
 )
 
-// NewStore keeps deliveries in db, whose schema is that of the area "work". db stays the caller's to close.
-func NewStore(db *sql.DB) *Store {
-	s := &Store{db: db, wake: make(chan struct{}, 1)}
+// NewStore keeps deliveries in db, whose schema is that of the area "work". quick is a pool of connections to the same database
+// whose commits need not wait for the disk; it may be db. Both stay the caller's to close.
+func NewStore(db, quick *sql.DB) *Store {
+	s := &Store{db: db, quick: quick, wake: make(chan struct{}, 1)}
 	s.adds = groupcommit.New(addTogetherMost, addTogetherWithin, s.addTogether)
 	return s
 }

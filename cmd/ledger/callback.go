@@ -65,7 +65,7 @@ func (c *callbackList) Run(ctx context.Context, t *terminal) error {
 		state = ""
 	}
 	return reading(ctx, &c.storeFlags, func(s *stores) error {
-		page, next, err := webhook.NewStore(s.workDB).List(ctx, webhook.Filter{
+		page, next, err := webhook.NewStore(s.workDB, s.workQuick).List(ctx, webhook.Filter{
 			Merchant: c.Merchant, State: state, Limit: c.Limit, Cursor: c.Cursor,
 		})
 		if err != nil {
@@ -103,7 +103,7 @@ type attemptJSON struct {
 // Run shows.
 func (c *callbackShow) Run(ctx context.Context, t *terminal) error {
 	return reading(ctx, &c.storeFlags, func(s *stores) error {
-		d, attempts, err := webhook.NewStore(s.workDB).Get(ctx, c.ID)
+		d, attempts, err := webhook.NewStore(s.workDB, s.workQuick).Get(ctx, c.ID)
 		if err != nil {
 			return err
 		}
@@ -123,7 +123,7 @@ type callbackResend struct {
 // Run puts the callback back into the queue.
 func (c *callbackResend) Run(ctx context.Context, t *terminal) error {
 	return reading(ctx, &c.storeFlags, func(s *stores) error {
-		d, err := webhook.NewStore(s.workDB).Resend(ctx, c.ID, present())
+		d, err := webhook.NewStore(s.workDB, s.workQuick).Resend(ctx, c.ID, present())
 		if err != nil {
 			return err
 		}

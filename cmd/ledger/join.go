@@ -46,7 +46,7 @@ func (s *server) join(ctx context.Context, base string) (err error) {
 		return err
 	}
 	s.poison = bus.NewPoison(s.stores.workDB)
-	s.webhooks = webhook.NewStore(s.stores.workDB)
+	s.webhooks = webhook.NewStore(s.stores.workDB, s.stores.workQuick)
 	s.outbox = webhook.NewOutbox(s.stores.log, s.ledger, s.webhooks, time.Now)
 	s.sender = webhook.NewSender(s.webhooks, s.ledger, s.stores.vault, webhook.Options{
 		Attempts: s.cfg.CallbackAttempts, Gap: s.cfg.CallbackGap, Allow: prefixes(s.cfg.CallbackAllow), Logger: s.logger.With("part", "callbacks"),

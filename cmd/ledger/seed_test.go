@@ -109,7 +109,7 @@ func seedPayout(ctx context.Context, l *ledger.Ledger, merchantID, text string) 
 }
 
 func seedCallbacks(ctx context.Context, s *stores, l *ledger.Ledger) error {
-	outbox := webhook.NewOutbox(s.log, l, webhook.NewStore(s.workDB), time.Now)
+	outbox := webhook.NewOutbox(s.log, l, webhook.NewStore(s.workDB, s.workQuick), time.Now)
 	for p := range s.info.Partitions {
 		records, err := s.log.Read(ctx, p, 0, projections.MaxLimit)
 		if err != nil {

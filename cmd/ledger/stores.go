@@ -86,13 +86,14 @@ func (f *storeFlags) masterKeyFile(l location) (string, error) {
 // stores are the four kinds of storage, open.
 type stores struct {
 	location
-	log     eventstore.Store
-	info    eventstore.Info
-	views   *sql.DB
-	work    *work.Store
-	workDB  *sql.DB
-	secrets *sql.DB
-	vault   *vault.Vault
+	log       eventstore.Store
+	info      eventstore.Info
+	views     *sql.DB
+	work      *work.Store
+	workDB    *sql.DB
+	workQuick *sql.DB // workDB's tables, for commits that need not wait for the disk; see package work
+	secrets   *sql.DB
+	vault     *vault.Vault
 }
 
 // migrate brings all schemas up to date, and makes what is not there.
@@ -215,7 +216,10 @@ func (s *stores) openAll(ctx context.Context) (err error) {
 			return err
 		}
 	}
-	s.work = work.New(s.workDB)
+	if s.workQuick, err = s.openQuickWork(); err != nil {
+		return err
+	}
+	s.work = work.New(s.workDB, s.workQuick)
 	return nil
 }
 
@@ -302,7 +306,7 @@ func openVault(ctx context.Context, db *sql.DB, keyFile string, makeKey bool) (*
 // Close closes what is open.
 func (s *stores) Close() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.views, s.workDB, s.secrets} {
+	for _, db := range []*sql.DB{s.views, s.workDB, s.workQuick, s.secrets} {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
@@ -313,24 +317,41 @@ func (s *stores) Close() error {
 	return errors.Join(errs...)
 }
 
-// openArea opens the database of work or secrets, and on PostgreSQL of views. Nothing is lost with the newest work rows, so
-// their commits do not wait for the disk (see package work); secrets' do. A file that is made is its owner's only.
+// openQuickWork opens the work area for commits that need not wait for the disk. On SQLite that is what workDB does already: what
+// takes the newest commits away takes this process with it.
+func (s *stores) openQuickWork() (*sql.DB, error) {
+	if s.dialect == migrations.SQLite {
+		return s.workDB, nil
+	}
+	return s.openPostgres(migrations.Work, "SET synchronous_commit = off")
+}
+
+// durable makes the commits of a connection wait for the disk whatever the default of the role is. Where the default asks for
+// more than that, of a standby, it is kept.
+const durable = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
+
+// openPostgres opens a pool of connections to the schema of an area, each of which begins with a statement.
+func (l location) openPostgres(area, begin string) (*sql.DB, error) {
+	config, err := pgx.ParseConfig(l.dsn)
+	if err != nil {
+		return nil, usagef("--db: %v", err)
+	}
+	config.RuntimeParams["search_path"] = area
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, begin)
+		return err
+	}))
+	db.SetMaxOpenConns(8)
+	db.SetMaxIdleConns(8)
+	return db, nil
+}
+
+// openArea opens the database of work or secrets, and on PostgreSQL of views. A file that is made is its owner's only.
 func (l location) openArea(area string) (*sql.DB, error) {
 	if l.dialect == migrations.Postgres {
-		config, err := pgx.ParseConfig(l.dsn)
-		if err != nil {
-			return nil, usagef("--db: %v", err)
-		}
-		config.RuntimeParams["search_path"] = area
-		if area == migrations.Work {
-			config.RuntimeParams["synchronous_commit"] = "off" // see package work, on what a crash may lose
-		}
-		db := stdlib.OpenDB(*config)
-		db.SetMaxOpenConns(8)
-		db.SetMaxIdleConns(8)
-		return db, nil
+		return l.openPostgres(area, durable)
 	}
-	sync := "NORMAL"
+	sync := "NORMAL" // of work: see package work
 	if area == migrations.Secrets {
 		sync = "FULL"
 	}

@@ -69,7 +69,13 @@ func newPlace(tb testing.TB, driver, dsn string, among func(column, placeholder 
 
 // index opens an index on the place, as another process would.
 func (p *place) index(records int64) *index.Index {
-	return index.New(index.DB{Read: p.db, Events: p.events, Write: p.write, Among: p.among}, index.Options{Records: records})
+	return p.closing(index.New(index.DB{Read: p.db, Events: p.events, Write: p.write, Among: p.among}, index.Options{Records: records}))
+}
+
+// closing closes an index at the end of the test, before its database.
+func (p *place) closing(x *index.Index) *index.Index {
+	p.tb.Cleanup(func() { _ = x.Close() }) // the database of some tests takes nothing any more
+	return x
 }
 
 func (p *place) write(ctx context.Context, change func(context.Context, index.Tx) error) error {
@@ -110,7 +116,7 @@ func (p *place) exec(query string, args ...any) {
 
 func (p *place) count(query string, args ...any) (n int64) {
 	p.tb.Helper()
-	if err := p.db.QueryRowContext(p.tb.Context(), query, args...).Scan(&n); err != nil {
+	if err := p.db.QueryRowContext(context.Background(), query, args...).Scan(&n); err != nil {
 		p.tb.Fatalf("%s: %v", query, err)
 	}
 	return n

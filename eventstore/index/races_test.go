@@ -123,7 +123,7 @@ func TestMergeWithoutPage(t *testing.T) {
 				r := record("a", seq, "s", "p", fmt.Sprintf("k%d", seq))
 				p.put(&r)
 			}
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			if err := x.CatchUp(ctx, 1); errors.Is(err, context.DeadlineExceeded) || ctx.Err() != nil {
 				t.Errorf("merging went on for ever: %v", err)
@@ -140,7 +140,7 @@ type flaky struct {
 }
 
 func (f *flaky) index(records int64) *index.Index {
-	return index.New(index.DB{Read: f.db, Events: f.events, Write: f.write, Among: f.among}, index.Options{Records: records})
+	return f.closing(index.New(index.DB{Read: f.db, Events: f.events, Write: f.write, Among: f.among}, index.Options{Records: records}))
 }
 
 func (f *flaky) write(ctx context.Context, change func(context.Context, index.Tx) error) error {
@@ -164,7 +164,7 @@ func TestSwapOfUnknownOutcome(t *testing.T) {
 				return p.count("SELECT count(*) FROM index_runs WHERE level = 1 AND state = 1") == 1 && f.once()
 			}
 			x := f.index(7)
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			err := x.CatchUp(ctx, 1)
 			t.Logf("catch up: %v", err)
@@ -211,12 +211,12 @@ func TestSweepOfARunThatComesIntoUse(t *testing.T) {
 			x := p.index(7)
 			// The sweeper: its list of what is left over was read while the run was being made; its first deletion comes behind the swap.
 			sweeper := &flaky{place: p, fail: func(int) bool { return false }}
-			y := index.New(index.DB{Read: p.db, Events: p.events, Among: p.among, Write: func(ctx context.Context, change func(context.Context, index.Tx) error) error {
+			y := p.closing(index.New(index.DB{Read: p.db, Events: p.events, Among: p.among, Write: func(ctx context.Context, change func(context.Context, index.Tx) error) error {
 				if sweeper.once() {
 					p.exec("UPDATE index_runs SET state = CASE run WHEN 12345 THEN 1 ELSE 2 END") // the swap of the slow one commits now
 				}
 				return p.write(ctx, change)
-			}}, index.Options{Records: 7})
+			}}, index.Options{Records: 7}))
 			if err := x.CatchUp(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
@@ -228,7 +228,7 @@ func TestSweepOfARunThatComesIntoUse(t *testing.T) {
 			p.exec("INSERT INTO index_pages SELECT partition, page + $1, body FROM index_pages WHERE page >= $2", (12345-run)<<20, run<<20)
 			p.exec(`INSERT INTO index_runs SELECT partition, 12345, 0, 1, from_seq, to_seq, level, entries, names, digest, pages, extra
 				FROM index_runs WHERE state = 1`)
-			ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 			defer cancel()
 			t.Log(y.CatchUp(ctx, 1))
 			live := p.count("SELECT count(*) FROM index_runs WHERE run = 12345 AND state = 1")
@@ -263,7 +263,7 @@ func extendMixes(t *testing.T) {
 		p.put(&r)
 	}
 	old := history{record("a", 11, "s", "p", "old11"), record("a", 12, "s", "p", "old12")}
-	ctx, cancel := context.WithTimeout(t.Context(), 5*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	done := make(chan error, 1)
 	go func() { _, err := x.Lookup(ctx, 0, 15, []string{"newa"}); done <- err }()

@@ -28,7 +28,7 @@ func (s *Store) PutAnswer(ctx context.Context, a Answer) (Answer, error) {
 	if len(a.Body) > MaxAnswerBytes || a.At.IsZero() {
 		return Answer{}, fmt.Errorf("%w: answer of %d bytes (at most %d) at %s", ErrInvalid, len(a.Body), MaxAnswerBytes, a.At)
 	}
-	n, err := changed(s.db.ExecContext(ctx, `INSERT INTO answers (merchant, scope, key, body_hash, status, body, created_at)
+	n, err := changed(s.quick.ExecContext(ctx, `INSERT INTO answers (merchant, scope, key, body_hash, status, body, created_at)
 		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
 		a.Merchant, a.Scope, a.Key, a.BodyHash, int64(a.Status), stored(a.Body), micros(a.At)))
 	if err != nil {
@@ -48,7 +48,7 @@ func (s *Store) PutAnswer(ctx context.Context, a Answer) (Answer, error) {
 func (s *Store) Answer(ctx context.Context, merchant, scope, key string) (Answer, bool, error) {
 	a := Answer{Merchant: merchant, Scope: scope, Key: key}
 	var status, at int64
-	err := s.db.QueryRowContext(ctx, `SELECT body_hash, status, body, created_at FROM answers WHERE merchant = $1 AND scope = $2 AND key = $3`,
+	err := s.quick.QueryRowContext(ctx, `SELECT body_hash, status, body, created_at FROM answers WHERE merchant = $1 AND scope = $2 AND key = $3`,
 		merchant, scope, key).Scan(&a.BodyHash, &status, &a.Body, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Answer{}, false, nil
@@ -67,7 +67,7 @@ const pruneAtOnce = 5000
 func (s *Store) PruneAnswers(ctx context.Context, before time.Time) (int64, error) {
 	var total int64
 	for {
-		n, err := changed(s.db.ExecContext(ctx, `DELETE FROM answers WHERE (merchant, scope, key) IN
+		n, err := changed(s.quick.ExecContext(ctx, `DELETE FROM answers WHERE (merchant, scope, key) IN
 			(SELECT merchant, scope, key FROM answers WHERE created_at < $1 ORDER BY created_at LIMIT $2)`, micros(before), pruneAtOnce))
 		total += n
 		if err != nil {

@@ -19,7 +19,7 @@ func answer(key string) work.Answer {
 
 func TestFirstAnswerStands(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s, ctx := work.New(pool()), t.Context()
+		s, ctx := newStore(pool()), t.Context()
 		first := answer("k")
 		if _, ok, err := s.Answer(ctx, first.Merchant, first.Scope, first.Key); ok || err != nil {
 			t.Fatalf("before it is put: %t, %v", ok, err)
@@ -51,7 +51,7 @@ func TestAnswersRace(t *testing.T) {
 		stand := make([]work.Answer, 8)
 		var racers sync.WaitGroup
 		for i := range stand {
-			s := work.New(pool())
+			s := newStore(pool())
 			racers.Go(func() {
 				a := answer("k")
 				a.Status = 200 + i
@@ -72,7 +72,7 @@ func TestAnswersRace(t *testing.T) {
 
 func TestAnswerBounds(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s := work.New(pool())
+		s := newStore(pool())
 		for i, spoil := range []func(*work.Answer){
 			func(a *work.Answer) { a.Merchant = "" },
 			func(a *work.Answer) { a.Scope = "" },
@@ -93,7 +93,7 @@ func TestAnswerBounds(t *testing.T) {
 func TestPruneAnswers(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
 		db := pool()
-		s, ctx := work.New(db), t.Context()
+		s, ctx := work.New(db, db), t.Context()
 		// More than one round of pruning.
 		_, err := db.ExecContext(ctx, `INSERT INTO answers (merchant, scope, key, body_hash, status, body, created_at)
 			WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 5001)

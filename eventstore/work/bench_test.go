@@ -23,7 +23,7 @@ func BenchmarkLeaseAndRetry(b *testing.B) {
 			if err := migrations.Up(b.Context(), db, migrations.SQLite, migrations.Work); err != nil {
 				b.Fatal(err)
 			}
-			s := work.New(db)
+			s := work.New(db, db)
 			jobs := make([]work.Job, backlog)
 			for i := range jobs {
 				jobs[i] = work.Job{Kind: "k", Key: fmt.Sprint(i), Group: fmt.Sprint(i / 2), Order: int64(i), Due: start}

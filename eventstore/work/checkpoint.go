@@ -11,7 +11,7 @@ import (
 // Checkpoint returns the position up to which the consumer group has read the partition; 0 before its first record.
 func (s *Store) Checkpoint(ctx context.Context, group string, partition int) (int64, error) {
 	var seq int64
-	err := s.db.QueryRowContext(ctx, `SELECT seq FROM checkpoints WHERE consumer = $1 AND partition = $2`, group, int64(partition)).Scan(&seq)
+	err := s.quick.QueryRowContext(ctx, `SELECT seq FROM checkpoints WHERE consumer = $1 AND partition = $2`, group, int64(partition)).Scan(&seq)
 	if err != nil && !errors.Is(err, sql.ErrNoRows) {
 		return 0, fmt.Errorf("checkpoint of %s in partition %d: %w", group, partition, err)
 	}
@@ -32,7 +32,7 @@ func (s *Store) SetCheckpoint(ctx context.Context, group string, partition int, 
 		text = `INSERT INTO checkpoints (consumer, partition, seq, updated_at) VALUES ($1, $2, $4, $5)
 			ON CONFLICT (consumer, partition) DO UPDATE SET seq = excluded.seq, updated_at = excluded.updated_at WHERE checkpoints.seq = $3`
 	}
-	n, err := changed(s.db.ExecContext(ctx, text, group, int64(partition), old, next, micros(time.Now())))
+	n, err := changed(s.quick.ExecContext(ctx, text, group, int64(partition), old, next, micros(time.Now())))
 	if err == nil && n == 0 {
 		err = ErrStale
 	}

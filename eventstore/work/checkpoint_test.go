@@ -12,7 +12,7 @@ import (
 
 func TestCheckpoint(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s, ctx := work.New(pool()), t.Context()
+		s, ctx := newStore(pool()), t.Context()
 		want := func(group string, partition int, seq int64) {
 			t.Helper()
 			if got, err := s.Checkpoint(ctx, group, partition); err != nil || got != seq {
@@ -53,7 +53,7 @@ func TestCheckpointIsRacedByOneWinner(t *testing.T) {
 			var won atomic.Int64
 			var racers sync.WaitGroup
 			for range 4 {
-				s := work.New(pool())
+				s := newStore(pool())
 				racers.Go(func() {
 					err := s.SetCheckpoint(t.Context(), "g", 0, old, old+1)
 					if err == nil {

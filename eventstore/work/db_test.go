@@ -11,6 +11,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/khata-ledger/khata/eventstore/testpg"
+	"github.com/khata-ledger/khata/eventstore/work"
 	"github.com/khata-ledger/khata/migrations"
 )
 
@@ -23,6 +24,9 @@ func onBoth(t *testing.T, test func(t *testing.T, open func() *sql.DB)) {
 		test(t, opener(t, "pgx", searching(t, testpg.DSN(t), migrations.Work), migrations.Postgres))
 	})
 }
+
+// newStore is a store whose commits all go the same way.
+func newStore(db *sql.DB) *work.Store { return work.New(db, db) }
 
 func sqlitePool(t *testing.T) func() *sql.DB {
 	t.Helper()

@@ -26,15 +26,11 @@
 //
 // # What a crash of the database may lose
 //
-// Commits of work need not wait for the disk (synchronous_commit=off on PostgreSQL, synchronous=NORMAL on SQLite): a crash of
-// the database's machine may undo the newest of them. That is harmless, because what is undone is always the end of one
-// history: the write-ahead log of this database is one sequence, a commit is durable when the log is up to its record, and
-// recovery replays the log from its beginning to where it ends. So for any two commits, of which the second began after the first
-// had returned, the second survives only if the first does. By kind of row:
+// On PostgreSQL, what a consumer wrote for a record (a job, a callback, its entry among the poisoned) is on the disk before the
+// consumer acknowledges the record: PostgreSQL may crash and come back while the consumer lives on, and the consumer, which is
+// past the record, would never write the row again. Other commits do not wait for the disk (synchronous_commit=off), and a crash
+// may undo the newest of them:
 //
-//   - A job or a callback that a consumer wrote, or its entry among the poisoned. The consumer acknowledges the record after
-//     that commit has returned, and its checkpoint passes the record after the acknowledgement. If the checkpoint survives
-//     so does the row. If it does not, the consumer reads the record again and writes the row again.
 //   - A lease, its extension, its end. The job is as it was before, and is handled again: see "at least once". Whether a payout
 //     was sent is not known from its job, but from the log, which is durable before anything is sent; two processes that both
 //     believe to have a job are kept apart there.
@@ -42,7 +38,11 @@
 //   - An answer under an Idempotency-Key. The key itself is in the log; the repeat is answered from the payment.
 //   - A checkpoint. Records come again.
 //
-// This holds as long as jobs, callbacks, poisoned records and checkpoints are in one database, which they are: one area, one pool.
+// On SQLite no commit of work waits for the disk (synchronous=NORMAL): only a crash of the machine undoes commits, it ends the
+// consumers too, and what it undoes is the end of one history. The write-ahead log of this file is one sequence; so a checkpoint
+// survives only if what was written before it does, and where it does not survive the consumer reads the record again. This holds
+// as long as jobs, callbacks, poisoned records and checkpoints are in one file.
+//
 // The log, the secrets and what the bank was told are committed durably, always.
 //
 // # Failures

@@ -44,7 +44,7 @@ func leaseKeys(t *testing.T, s *work.Store, now time.Time, limit int) string {
 
 func TestPutLeavesAnExistingJobAlone(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s := work.New(pool())
+		s := newStore(pool())
 		first := work.Job{Kind: "k", Key: "1", Group: "g", Order: 7, Due: start, Attempt: 2, Payload: []byte{0, 1, 255}}
 		put(t, s, first)
 		if err := s.Put(t.Context(), work.Job{Kind: "k", Key: "1", Due: start.Add(time.Hour)}); err != nil {
@@ -66,7 +66,7 @@ func TestPutLeavesAnExistingJobAlone(t *testing.T) {
 
 func TestPutAllIsAllOrNothing(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s := work.New(pool())
+		s := newStore(pool())
 		jobs := make([]work.Job, 345)
 		for i := range jobs {
 			jobs[i] = work.Job{Kind: "k", Key: fmt.Sprint(i), Due: start}
@@ -91,7 +91,7 @@ func TestPutAllIsAllOrNothing(t *testing.T) {
 
 func TestJobBounds(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s, long := work.New(pool()), strings.Repeat("x", work.MaxNameBytes+1)
+		s, long := newStore(pool()), strings.Repeat("x", work.MaxNameBytes+1)
 		for i, j := range []work.Job{
 			{Key: "1", Due: start},
 			{Kind: "k", Due: start},
@@ -118,7 +118,7 @@ func TestJobBounds(t *testing.T) {
 
 func TestRemove(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s := work.New(pool())
+		s := newStore(pool())
 		put(t, s, work.Job{Kind: "k", Key: "1", Due: start}, work.Job{Kind: "other", Key: "1", Due: start})
 		held := lease(t, s, start, 1)[0]
 		for range 2 {
@@ -140,7 +140,7 @@ func TestRemove(t *testing.T) {
 
 func TestPutsOfManyCallersShareTransactions(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func() *sql.DB) {
-		s := work.New(open())
+		s := newStore(open())
 		const callers, each = 50, 7
 		var running sync.WaitGroup
 		for c := range callers {
@@ -166,7 +166,7 @@ func TestPutsOfManyCallersShareTransactions(t *testing.T) {
 
 func TestAJobThatTheStoreRefusesFailsNobodyElse(t *testing.T) {
 	onBoth(t, func(t *testing.T, open func() *sql.DB) {
-		s := work.New(open())
+		s := newStore(open())
 		const callers = 40
 		var running sync.WaitGroup
 		for c := range callers {

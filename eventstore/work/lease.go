@@ -35,7 +35,7 @@ func (s *Store) Lease(ctx context.Context, kind string, now time.Time, limit int
 	if err != nil {
 		return nil, fmt.Errorf("token of a lease: %w", err)
 	}
-	rows, err := s.db.QueryContext(ctx, leaseText, kind, micros(now), limit, micros(now.Add(hold)), token.String())
+	rows, err := s.quick.QueryContext(ctx, leaseText, kind, micros(now), limit, micros(now.Add(hold)), token.String())
 	if err != nil {
 		return nil, fmt.Errorf("leasing jobs %s: %w", kind, err)
 	}
@@ -96,7 +96,7 @@ func (s *Store) holding(ctx context.Context, doing string, j Job, text string, a
 	if j.Token == "" {
 		return fmt.Errorf("%s job %s %s: %w", doing, j.Kind, j.Key, ErrLeaseLost)
 	}
-	n, err := changed(s.db.ExecContext(ctx, text, append([]any{j.Kind, j.Key, j.Token}, args...)...))
+	n, err := changed(s.quick.ExecContext(ctx, text, append([]any{j.Kind, j.Key, j.Token}, args...)...))
 	if err == nil && n == 0 {
 		err = ErrLeaseLost
 	}
@@ -110,7 +110,7 @@ func (s *Store) holding(ctx context.Context, doing string, j Job, text string, a
 // or a lease runs out. False if there is no such job.
 func (s *Store) NextDue(ctx context.Context, kind string) (time.Time, bool, error) {
 	var next sql.NullInt64
-	err := s.db.QueryRowContext(ctx, `SELECT MIN(at) FROM (
+	err := s.quick.QueryRowContext(ctx, `SELECT MIN(at) FROM (
 		SELECT * FROM (SELECT j.due_at AS at FROM jobs j WHERE j.kind = $1 AND j.lease_until = 0 AND `+firstOfGroup+`
 			ORDER BY j.due_at, j.order_seq, j.key LIMIT 1) waiting
 		UNION ALL

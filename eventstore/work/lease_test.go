@@ -15,7 +15,7 @@ import (
 
 func TestLeaseTakesWhatIsDueLongestFirst(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s := work.New(pool())
+		s := newStore(pool())
 		put(t, s,
 			work.Job{Kind: "k", Key: "d", Due: start.Add(time.Microsecond)},
 			work.Job{Kind: "k", Key: "c", Due: start},
@@ -39,7 +39,7 @@ func TestLeaseTakesWhatIsDueLongestFirst(t *testing.T) {
 
 func TestLeaseRunsOut(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		a, b := work.New(pool()), work.New(pool())
+		a, b := newStore(pool()), newStore(pool())
 		put(t, a, work.Job{Kind: "k", Key: "1", Due: start})
 		lost := lease(t, a, start, 1)[0]
 		if !lost.LeaseUntil.Equal(start.Add(time.Minute)) || lost.Token == "" {
@@ -76,7 +76,7 @@ func TestLeaseRunsOut(t *testing.T) {
 // A holder that is late may still finish while nobody else has taken the job.
 func TestLateHolderFinishes(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s := work.New(pool())
+		s := newStore(pool())
 		put(t, s, work.Job{Kind: "k", Key: "1", Due: start})
 		j := lease(t, s, start, 1)[0]
 		if err := s.Extend(t.Context(), j, start.Add(time.Hour)); err != nil {
@@ -93,7 +93,7 @@ func TestLateHolderFinishes(t *testing.T) {
 
 func TestRetryAndRelease(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s, ctx := work.New(pool()), t.Context()
+		s, ctx := newStore(pool()), t.Context()
 		put(t, s, work.Job{Kind: "k", Key: "1", Due: start, Payload: []byte("a")})
 		if err := s.Release(ctx, lease(t, s, start, 1)[0]); err != nil {
 			t.Fatal(err)
@@ -127,7 +127,7 @@ func TestRetryAndRelease(t *testing.T) {
 
 func TestGroupGoesInOrder(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s, ctx := work.New(pool()), t.Context()
+		s, ctx := newStore(pool()), t.Context()
 		put(t, s,
 			work.Job{Kind: "k", Key: "a3", Group: "a", Order: 3, Due: start.Add(-3 * time.Hour)},
 			work.Job{Kind: "k", Key: "a1", Group: "a", Order: 1, Due: start},
@@ -171,7 +171,7 @@ func TestGroupGoesInOrder(t *testing.T) {
 
 func TestNextDue(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s, ctx := work.New(pool()), t.Context()
+		s, ctx := newStore(pool()), t.Context()
 		want := func(at time.Time) {
 			t.Helper()
 			got, ok, err := s.NextDue(ctx, "k")
@@ -201,7 +201,7 @@ func TestNextDue(t *testing.T) {
 func TestWorkersShareTheJobs(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
 		const groups, each, loose = 8, 6, 40
-		s := work.New(pool())
+		s := newStore(pool())
 		var jobs []work.Job
 		for g := range groups {
 			for i := range each {
@@ -235,7 +235,7 @@ func TestWorkersShareTheJobs(t *testing.T) {
 		}
 		var workers sync.WaitGroup
 		for w := range 8 {
-			mine := work.New(pool())
+			mine := newStore(pool())
 			workers.Go(func() {
 				for {
 					got, err := mine.Lease(t.Context(), "k", start, 1+w%4, time.Minute)

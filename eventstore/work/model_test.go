@@ -19,7 +19,7 @@ import (
 // Any sequence of calls does to the store what it does to the model.
 func TestStoreAgainstModel(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s := work.New(pool())
+		s := newStore(pool())
 		var runs atomic.Int64
 		rapid.Check(t, func(rt *rapid.T) {
 			c := &machine{s: s, kind: fmt.Sprint("k", runs.Add(1)), now: start, m: model{jobs: make(map[string]work.Job)}}

@@ -11,7 +11,7 @@ import (
 )
 
 // MaxBackoff bounds the gap between two tries of a store that is away.
-const MaxBackoff = 10 * time.Second
+const MaxBackoff = 2 * time.Second
 
 const (
 	minBackoff = 50 * time.Millisecond

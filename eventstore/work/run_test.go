@@ -61,7 +61,7 @@ func inBubble(t *testing.T, test func(t *testing.T, db *sql.DB, s *work.Store)) 
 	t.Helper()
 	synctest.Test(t, func(t *testing.T) {
 		db := sqlitePool(t)()
-		test(t, db, work.New(db))
+		test(t, db, work.New(db, db))
 	})
 }
 
@@ -81,7 +81,7 @@ func jobsLeft(t *testing.T, s *work.Store) int64 {
 func TestRunSharesTheWorkOfManyProcesses(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
 		const jobs, concurrency = 60, 3
-		s := work.New(pool())
+		s := newStore(pool())
 		all := make([]work.Job, jobs)
 		for i := range all {
 			all[i] = work.Job{Kind: "k", Key: fmt.Sprint(i), Group: fmt.Sprint(i % 20), Order: int64(i), Due: time.Now()}
@@ -92,7 +92,7 @@ func TestRunSharesTheWorkOfManyProcesses(t *testing.T) {
 		last := make(map[string]int64)
 		for range 3 {
 			var busy atomic.Int64
-			stop := running(t, work.New(pool()), work.Options{Concurrency: concurrency}, func(_ context.Context, j work.Job) work.Outcome {
+			stop := running(t, newStore(pool()), work.Options{Concurrency: concurrency}, func(_ context.Context, j work.Job) work.Outcome {
 				if n := busy.Add(1); n > concurrency {
 					t.Errorf("%d handlers at a time", n)
 				}
@@ -130,7 +130,7 @@ func TestRunSharesTheWorkOfManyProcesses(t *testing.T) {
 
 func TestRunIsWokenByPut(t *testing.T) {
 	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
-		s := work.New(pool())
+		s := newStore(pool())
 		handled := make(chan string)
 		stop := running(t, s, work.Options{Poll: time.Hour}, func(_ context.Context, j work.Job) work.Outcome {
 			handled <- j.Key
@@ -184,7 +184,7 @@ func TestRunSeesJobsOfOtherProcessesWithinPoll(t *testing.T) {
 		defer stop()
 		time.Sleep(90 * time.Second)
 		j := due("1", 0)
-		put(t, work.New(db), j)
+		put(t, work.New(db, db), j)
 		if late := (<-handled).Sub(j.Due); late > time.Minute {
 			t.Fatalf("seen after %s", late)
 		}
@@ -204,7 +204,7 @@ func TestRunKeepsTheLeaseOfALongJob(t *testing.T) {
 		}
 		put(t, s, due("1", 0))
 		defer running(t, s, work.Options{Lease: 3 * time.Second}, long)()
-		defer running(t, work.New(db), work.Options{Lease: 3 * time.Second}, long)()
+		defer running(t, work.New(db, db), work.Options{Lease: 3 * time.Second}, long)()
 		time.Sleep(40 * time.Second)
 		if n := calls.Load(); n != 1 || jobsLeft(t, s) != 0 {
 			t.Fatalf("%d calls, %d jobs left", n, jobsLeft(t, s))
@@ -350,7 +350,7 @@ func TestRunRecoversWhenTheStoreIsBack(t *testing.T) {
 
 func TestRunOutlivesAPostgresThatGoesAway(t *testing.T) {
 	proxy := testpg.NewProxy(t, testpg.DSN(t))
-	s := work.New(opener(t, "pgx", searching(t, proxy.DSN(), migrations.Work), migrations.Postgres)())
+	s := newStore(opener(t, "pgx", searching(t, proxy.DSN(), migrations.Work), migrations.Postgres)())
 	log := new(logs)
 	handled := make(chan string)
 	stop := running(t, s, work.Options{Poll: 10 * time.Millisecond, Log: log.logger()}, func(_ context.Context, j work.Job) work.Outcome {
@@ -429,7 +429,7 @@ func TestRunStopsCleanly(t *testing.T) {
 }
 
 func TestRunRefusesNoKind(t *testing.T) {
-	if err := work.Run(t.Context(), work.New(nil), "", work.Options{}, nil); !errors.Is(err, work.ErrInvalid) {
+	if err := work.Run(t.Context(), work.New(nil, nil), "", work.Options{}, nil); !errors.Is(err, work.ErrInvalid) {
 		t.Fatalf("%v", err)
 	}
 }

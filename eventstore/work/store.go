@@ -37,6 +37,7 @@ var (
 // connections should have a busy timeout.
 type Store struct {
 	db      *sql.DB
+	quick   *sql.DB // for what a crash of the database may undo
 	puts    *groupcommit.Pool[[]Job]
 	inserts [jobSizes]*sql.Stmt // by the logarithm of their rows; nil until needed; owned by the writer of puts, closed with db
 
@@ -44,9 +45,10 @@ type Store struct {
 	wakes map[string][]chan struct{} // by kind: one channel, of capacity one, per running Run
 }
 
-// New returns the store in db, which stays the caller's to close.
-func New(db *sql.DB) *Store {
-	s := &Store{db: db, wakes: make(map[string][]chan struct{})}
+// New returns the store in db. quick is a pool of connections to the same database whose commits need not wait for the disk; it
+// may be db. Both stay the caller's to close.
+func New(db, quick *sql.DB) *Store {
+	s := &Store{db: db, quick: quick, wakes: make(map[string][]chan struct{})}
 	s.puts = groupcommit.New(maxTogether, togetherWithin, s.putTogether)
 	return s
 }
