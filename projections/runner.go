@@ -218,7 +218,7 @@ func (v *Views) followUntil(ctx context.Context, partition int, fine func()) (er
 
 // gatherFor is how long after the beginning of a batch the next one begins, under a steady load: a transaction costs as much
 // as dozens of records. Without load, the first record that comes is applied at once.
-const gatherFor = 20 * time.Millisecond
+const gatherFor = 50 * time.Millisecond
 
 // gather waits for the rest of gatherFor, but not while a read waits for the views; false when ctx has ended.
 func (v *Views) gather(ctx context.Context, begun time.Time) bool {
