@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
@@ -34,6 +35,7 @@ type (
 	paymentState  struct{ wallet.Packed }
 	merchantState struct{ merchant.Merchant }
 	operatorState struct{ merchant.Operator }
+	batchState    struct{ batch.Batch }
 )
 
 // Copy keeps a hot wallet in memory across a conflict: its stream is long.
@@ -74,6 +76,12 @@ func (s *operatorState) Evolve(e executor.Event) {
 	}
 }
 
+func (s *batchState) Evolve(e executor.Event) {
+	if ev, ok := e.Fact.(batch.Event); ok {
+		s.Batch.Evolve(ev, e.EffectiveAt)
+	}
+}
+
 // merchantCommand and operatorCommand tell the two apart (both are merchant.Command), and add the time.
 type (
 	merchantCommand struct {
@@ -90,9 +98,15 @@ func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 	switch c := body.(type) {
 	case wallet.Command:
 		of := c.Target()
-		return append(needs,
+		needs = append(needs,
 			streamNeed(m.walletStream(of)),
 			executor.Need{Kind: executor.Subject, Name: of.Payment, Fresh: fresh(c)})
+		if p, ok := c.(wallet.InitiatePayout); ok && p.Batch != "" {
+			needs = append(needs, streamNeed(batch.Stream(p.Batch)))
+		}
+		return needs
+	case batch.Command:
+		return append(needs, streamNeed(batch.Stream(c.Target().Batch)))
 	case operatorCommand:
 		return append(needs, streamNeed(operatorStream(c.Target().Merchant)))
 	case merchantCommand:
@@ -142,6 +156,8 @@ func (*model) New(n executor.Need) (executor.State, error) {
 		return &merchantState{}, nil
 	case "operator":
 		return &operatorState{}, nil
+	case "batch":
+		return &batchState{}, nil
 	}
 	return nil, fmt.Errorf("stream %q is of no known kind", n.Name)
 }
@@ -150,12 +166,23 @@ func (m *model) Decide(body any, states []executor.State, out []executor.Event) 
 	switch c := body.(type) {
 	case wallet.Command:
 		w := states[0].(*walletState)
+		if p, ok := c.(wallet.InitiatePayout); ok && p.Batch != "" {
+			if err := states[2].(*batchState).Draws(p.Merchant, p.Index); err != nil {
+				return nil, err
+			}
+		}
 		states[1].(*paymentState).Unpack(&m.payment)
 		events, err := wallet.Decide(&w.Wallet, &m.payment, c)
 		if err != nil {
 			return nil, err
 		}
 		return m.walletEvents(w.stream, c, events, out)
+	case batch.Command:
+		events, err := batch.Decide(&states[0].(*batchState).Batch, c)
+		if err != nil {
+			return nil, err
+		}
+		return batchEvents(c, events, out)
 	case operatorCommand:
 		o := states[0].(*operatorState)
 		events, err := merchant.DecideOperator(&o.Operator, c.Command)
@@ -192,6 +219,21 @@ func (m *model) walletEvents(stream string, c wallet.Command, events []wallet.Ev
 	return out, nil
 }
 
+func batchEvents(c batch.Command, events []batch.Event, out []executor.Event) ([]executor.Event, error) {
+	of := c.Target()
+	for _, e := range events {
+		data, err := batch.Encode(e)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, executor.Event{
+			Stream: batch.Stream(of.Batch), Subject: of.Batch,
+			Type: e.Type(), Schema: e.Schema(), EffectiveAt: c.Effective(), Data: data, Fact: e,
+		})
+	}
+	return out, nil
+}
+
 func merchantEvents(stream string, at time.Time, events []merchant.Event, out []executor.Event) ([]executor.Event, error) {
 	for _, e := range events {
 		data, err := merchant.Encode(e)
@@ -217,6 +259,9 @@ func (*model) Answer(body any, states []executor.State, _ []executor.Event) any 
 	switch body.(type) {
 	case wallet.Command:
 		return &answer{states[0].(*walletState).Wallet, states[1].(*paymentState).Packed}
+	case batch.Command:
+		b := states[0].(*batchState).Batch
+		return &b
 	case operatorCommand:
 		o := states[0].(*operatorState).Operator
 		return &o
@@ -240,11 +285,13 @@ func decode(r *eventstore.Record) (executor.Event, error) {
 	}, nil
 }
 
-// DecodeFact reads a record's data: a wallet.Event or a merchant.Event.
+// DecodeFact reads a record's data: a wallet.Event, a merchant.Event or a batch.Event.
 func DecodeFact(r *eventstore.Record) (any, error) {
-	kind, _, _ := strings.Cut(r.Type, ".")
-	if kind == "merchant" || kind == "operator" {
+	switch kind, _, _ := strings.Cut(r.Type, "."); kind {
+	case "merchant", "operator":
 		return merchant.Decode(r.Type, r.Schema, r.Data)
+	case "batch":
+		return batch.Decode(r.Type, r.Schema, r.Data)
 	}
 	return wallet.Decode(r.Type, r.Schema, r.Data)
 }

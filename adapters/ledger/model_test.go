@@ -39,7 +39,7 @@ func TestModelNeeds(t *testing.T) {
 func TestModelRefusesWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
 	m := ledger.TheModel()
-	for _, stream := range []string{"", "wallet", "wallet:mer_x", "batch:mer_x"} {
+	for _, stream := range []string{"", "wallet", "wallet:mer_x", "nothing:mer_x"} {
 		if _, err := m.New(executor.Need{Kind: executor.Stream, Name: stream}); err == nil {
 			t.Errorf("stream %q has a state", stream)
 		}

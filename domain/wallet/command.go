@@ -94,6 +94,8 @@ type InitiatePayout struct {
 	AccountFingerprint string
 	TransferType       string
 	Sealed             string
+	Batch              string // "": a payout by itself
+	Index              int    // in the batch, from 1
 }
 
 // SubmitPayout records that attempt n is about to be sent.

@@ -130,6 +130,8 @@ type PayoutInitiated struct {
 	AccountFingerprint string `json:"account_fp"`
 	TransferType       string `json:"transfer_type"`
 	Sealed             string `json:"sealed"` // Beneficiary, sealed; base64
+	Batch              string `json:"batch,omitempty"`
+	Index              int    `json:"index,omitempty"` // in the batch, from 1
 }
 
 // PayoutSubmitted records the intent to send attempt n, before the call. The reference is the transaction id, always.

@@ -76,6 +76,8 @@ func (e *PayoutInitiated) fields(c *codec) {
 	c.text("account_fp", &e.AccountFingerprint)
 	c.text("transfer_type", &e.TransferType)
 	c.text("sealed", &e.Sealed)
+	c.option("batch", &e.Batch)
+	c.count("index", &e.Index)
 }
 
 func (e *PayoutSubmitted) fields(c *codec) {

@@ -16,7 +16,7 @@ func initiatePayout(w *Wallet, c InitiatePayout) ([]Event, error) {
 	}
 	return []Event{&PayoutInitiated{
 		Of: c.Of, Priced: priced, RequestID: c.RequestID, IFSC: c.IFSC, BankName: c.BankName, AccountLast4: c.AccountLast4,
-		AccountFingerprint: c.AccountFingerprint, TransferType: c.TransferType, Sealed: c.Sealed,
+		AccountFingerprint: c.AccountFingerprint, TransferType: c.TransferType, Sealed: c.Sealed, Batch: c.Batch, Index: c.Index,
 	}}, nil
 }
 

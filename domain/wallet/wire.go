@@ -189,6 +189,13 @@ func (c *codec) number(name string, n *int) {
 	}
 }
 
+// count carries a number that is left out when it is zero.
+func (c *codec) count(name string, n *int) {
+	if c.mode == writing && *n != 0 || c.mode == reading && c.ahead(',', name) {
+		c.number(name, n)
+	}
+}
+
 func (c *codec) time(name string, t *time.Time) {
 	c.next(name)
 	switch c.mode {

@@ -48,7 +48,7 @@ type Model interface {
 }
 
 // MaxNeeds bounds the states that one command is decided on.
-const MaxNeeds = 2
+const MaxNeeds = 3
 
 // State is what is known of one stream or subject. Evolve cannot fail.
 type State interface{ Evolve(Event) }

@@ -1,0 +1,69 @@
+package ledger
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/google/uuid"
+
+	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
+)
+
+// SubmitBatch carries out a command on a batch, and returns the batch after it. Errors are those of Submit.
+func (l *Ledger) SubmitBatch(ctx context.Context, c batch.Command, o eventstore.Origin) (batch.Batch, error) {
+	res, err := l.submit(ctx, c.Target().Merchant, c, c.Keys(), o)
+	if err != nil {
+		return batch.Batch{}, err
+	}
+	return *res.Answer.(*batch.Batch), nil
+}
+
+// Batch is a batch as it is now, folded from the log. domain.NotFound when the merchant has none of that id.
+func (l *Ledger) Batch(ctx context.Context, merchantID, id string) (batch.Batch, error) {
+	s := &batchState{}
+	if err := l.foldStream(ctx, merchantID, batch.Stream(id), s); err != nil {
+		return batch.Batch{}, err
+	}
+	if s.Status == "" || s.Merchant != merchantID {
+		return batch.Batch{}, domain.Errorf(domain.NotFound, "there is no batch %s", id)
+	}
+	return s.Batch, nil
+}
+
+// EachChunk calls f with the chunks of a batch behind number after, in order, as far as they are in the log. An error of f
+// ends it, and is returned.
+func (l *Ledger) EachChunk(ctx context.Context, merchantID, id string, after int, f func(chunk int, items []batch.Item) error) error {
+	chunk := 0
+	return l.eachOf(ctx, l.Partition(merchantID), batch.Stream(id), func(r *eventstore.Record) (bool, error) {
+		if r.Type != (*batch.ItemsAdded).Type(nil) {
+			return false, nil
+		}
+		if chunk++; chunk <= after {
+			return false, nil
+		}
+		e, err := batch.Decode(r.Type, r.Schema, r.Data)
+		if err != nil {
+			return true, fmt.Errorf("record %s: %w", r.Position(), err)
+		}
+		added, ok := e.(*batch.ItemsAdded)
+		if !ok || added.Chunk != chunk {
+			return true, fmt.Errorf("record %s is not chunk %d of batch %s", r.Position(), chunk, id)
+		}
+		return false, f(chunk, added.Items)
+	})
+}
+
+// Initiate makes payouts of one merchant, each by itself: one that is refused does not fail the others. ids are those of their
+// commands, and so of the events that begin them. There is one error for each; see Submit.
+func (l *Ledger) Initiate(ctx context.Context, merchantID string, payouts []wallet.InitiatePayout, ids []uuid.UUID, o eventstore.Origin) []error {
+	all := make([]Submission, len(payouts))
+	for i := range payouts {
+		all[i] = Submission{Command: payouts[i], Origin: o}
+		all[i].Origin.Command = ids[i]
+	}
+	_, errs := l.SubmitAll(ctx, merchantID, all)
+	return errs
+}

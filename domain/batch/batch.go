@@ -1,0 +1,121 @@
+package batch
+
+import (
+	"time"
+
+	"github.com/khata-ledger/khata/domain/fee"
+	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
+)
+
+// Bounds.
+const (
+	MaxItems  = 100_000
+	ChunkSize = 250 // items of a chunk; the last may have fewer
+	MaxRef    = 100 // bytes of a batch_ref
+	MaxReason = wallet.MaxReason
+	MaxActor  = wallet.MaxActor
+)
+
+// Status is where a batch is, by the names of the API.
+type Status string
+
+// The statuses. Receiving is before the API answers: nobody is shown it.
+const (
+	Receiving  Status = "receiving"
+	Awaiting   Status = "awaiting_approval"
+	Processing Status = "processing"
+	Completed  Status = "completed"
+	Rejected   Status = "rejected"
+	Cancelled  Status = "cancelled"
+)
+
+// Approval says whether somebody has to allow a batch.
+type Approval string
+
+// The kinds of approval.
+const (
+	NoApproval       Approval = "none"
+	ApprovalRequired Approval = "required"
+)
+
+// Batch is what decisions need to know of a batch: small, however many its items.
+type Batch struct {
+	Of
+	Ref        string
+	Digest     string // of the content: items in order, and terms
+	Terms      Terms
+	Status     Status // "": there is no such batch
+	Count      int
+	Amount     money.Amount // of all items
+	Commission money.Amount // of all items
+	Fee        fee.Rule     // that priced them
+	Received   int          // chunks
+	Drawn      int          // chunks
+	Refused    int          // items, while drawing
+	By         string       // who submitted it
+	Decided    string       // who approved, rejected or cancelled it
+	Reason     string       // why it was rejected or cancelled
+	At         time.Time    // value date of the first record
+
+	items              int // received
+	amount, commission money.Amount
+}
+
+// Terms are what a batch is submitted under.
+type Terms struct {
+	Approval Approval `json:"approval"`
+}
+
+// Chunks is how many chunks there are of so many items.
+func Chunks(items int) int { return (items + ChunkSize - 1) / ChunkSize }
+
+// Final tells whether nothing will change any more.
+func (b *Batch) Final() bool {
+	return b.Status == Completed || b.Status == Rejected || b.Status == Cancelled
+}
+
+// Of names a batch. It has the currency of its merchant's plan.
+type Of struct {
+	Merchant string         `json:"merchant"`
+	Currency money.Currency `json:"currency"`
+	Batch    string         `json:"batch"`
+}
+
+// Stream is the name of a batch's stream.
+func Stream(id string) string { return "batch:" + id }
+
+// Item is one payout to be made.
+type Item struct {
+	Index              int          `json:"index"` // from 1: the place among the items that were submitted
+	Payment            string       `json:"payment"`
+	Event              string       `json:"event"` // id of the event that will make the payout; Sealed is bound to it
+	RequestID          string       `json:"partner_request_id"`
+	Amount             money.Amount `json:"amount"`
+	Commission         money.Amount `json:"commission"` // includes Tax
+	Tax                money.Amount `json:"tax"`
+	IFSC               string       `json:"ifsc"`
+	BankName           string       `json:"bank_name"`
+	AccountLast4       string       `json:"account_last4"`
+	AccountFingerprint string       `json:"account_fp"`
+	TransferType       string       `json:"transfer_type"`
+	Sealed             string       `json:"sealed"`
+}
+
+// Payout is the command that makes the item's payout.
+func (i *Item) Payout(b *Batch, at time.Time) wallet.InitiatePayout {
+	return wallet.InitiatePayout{
+		Base:   wallet.Base{Of: wallet.Of{Merchant: b.Merchant, Currency: b.Currency, Payment: i.Payment}, At: at},
+		Amount: i.Amount, Charge: fee.Charge{Commission: i.Commission, Tax: i.Tax, Rule: b.Fee},
+		RequestID: i.RequestID, IFSC: i.IFSC, BankName: i.BankName, AccountLast4: i.AccountLast4,
+		AccountFingerprint: i.AccountFingerprint, TransferType: i.TransferType, Sealed: i.Sealed,
+		Batch: b.Batch, Index: i.Index,
+	}
+}
+
+// Refusal is an item that became no payout, and why.
+type Refusal struct {
+	Index  int    `json:"index"`
+	Code   string `json:"code"` // a domain.Code
+	Reason string `json:"reason"`
+}

@@ -1,0 +1,83 @@
+package batch
+
+import (
+	"time"
+
+	"github.com/khata-ledger/khata/domain/fee"
+	"github.com/khata-ledger/khata/domain/money"
+)
+
+// Command asks for a change of one batch. Everything that the decision depends on travels inside.
+type Command interface {
+	Target() Of
+	// Keys are the dedupe keys that the command claims.
+	Keys() []string
+	// Effective is the value date, UTC.
+	Effective() time.Time
+}
+
+// Base is the part that all commands share.
+type Base struct {
+	Of
+	At    time.Time // value date, UTC
+	Actor string    // who asks, such as "key:key_x" or "system:batches"
+}
+
+// Target returns the batch.
+func (b Base) Target() Of { return b.Of }
+
+// Effective returns the value date.
+func (b Base) Effective() time.Time { return b.At }
+
+// Keys is nil: most commands claim none.
+func (Base) Keys() []string { return nil }
+
+// Submit announces a batch.
+type Submit struct {
+	Base
+	Ref        string
+	Digest     string
+	Terms      Terms
+	Count      int
+	Amount     money.Amount
+	Commission money.Amount
+	Fee        fee.Rule
+}
+
+// Keys claims the batch_ref.
+func (c Submit) Keys() []string { return []string{RefKey(c.Merchant, c.Ref)} }
+
+// RefKey is the dedupe key of a batch_ref.
+func RefKey(merchant, ref string) string { return "batch:" + merchant + ":" + ref }
+
+// AddItems brings a chunk. A chunk that is there already changes nothing.
+type AddItems struct {
+	Base
+	Chunk int // from 1
+	Items []Item
+}
+
+// Approve allows a batch.
+type Approve struct{ Base }
+
+// Reject refuses a batch that waits for approval.
+type Reject struct {
+	Base
+	Reason string
+}
+
+// Cancel stops a batch: what is not drawn yet never will be.
+type Cancel struct {
+	Base
+	Reason string
+}
+
+// NoteDrawn says that the payouts of a chunk are made, but for the refused ones. A chunk that is noted already changes nothing.
+type NoteDrawn struct {
+	Base
+	Chunk   int
+	Refused []Refusal
+}
+
+// Complete says that every payout of the batch has ended.
+type Complete struct{ Base }

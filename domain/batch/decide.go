@@ -1,0 +1,182 @@
+package batch
+
+import (
+	"fmt"
+	"strings"
+
+	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/money"
+)
+
+// Decide says which events a command causes. It is pure. No events and no error: the command changes nothing. A refusal is a
+// *domain.Error; any other error is a fault of the caller.
+func Decide(b *Batch, c Command) ([]Event, error) {
+	of := c.Target()
+	switch {
+	case of.Merchant == "" || of.Batch == "" || of.Currency == "":
+		return nil, fmt.Errorf("batch: a command that names no batch: %+v", of)
+	case b.Status != "" && b.Of != of:
+		return nil, domain.Errorf(domain.NotFound, "there is no batch %s", of.Batch)
+	}
+	if c, submitting := c.(Submit); submitting {
+		return submit(b, c)
+	}
+	if b.Status == "" {
+		return nil, domain.Errorf(domain.NotFound, "there is no batch %s", of.Batch)
+	}
+	switch c := c.(type) {
+	case AddItems:
+		return addItems(b, c)
+	case Approve:
+		return approve(b, c)
+	case Reject:
+		return reject(b, c)
+	case Cancel:
+		return cancel(b, c)
+	case NoteDrawn:
+		return noteDrawn(b, c)
+	case Complete:
+		return complete(b)
+	}
+	return nil, fmt.Errorf("batch: command %T is not known", c)
+}
+
+func submit(b *Batch, c Submit) ([]Event, error) {
+	switch {
+	case b.Status != "":
+		return nil, domain.Errorf(domain.Stale, "batch %s exists", b.Batch)
+	case c.Ref == "" || len(c.Ref) > MaxRef:
+		return nil, domain.InvalidField("batch_ref", fmt.Sprintf("must be 1 to %d characters", MaxRef))
+	case c.Digest == "":
+		return nil, fmt.Errorf("batch %s: no digest", c.Batch)
+	case c.Count < 1 || c.Count > MaxItems:
+		return nil, domain.InvalidField("items", fmt.Sprintf("must be 1 to %d", MaxItems))
+	case c.Terms.Approval != NoApproval && c.Terms.Approval != ApprovalRequired:
+		return nil, domain.InvalidField("approval", `must be "none" or "required"`)
+	case c.Amount.Currency() != c.Currency || c.Amount.Sign() <= 0 || c.Commission.Currency() != c.Currency || c.Commission.Sign() < 0:
+		return nil, fmt.Errorf("batch %s: sums of %s and %s", c.Batch, c.Amount, c.Commission)
+	}
+	return []Event{&Submitted{
+		Of: c.Of, Ref: c.Ref, Digest: c.Digest, Terms: c.Terms, Count: c.Count, Amount: c.Amount, Commission: c.Commission, Fee: c.Fee, Actor: c.Actor,
+	}}, nil
+}
+
+// addItems takes the chunks in order. The last one must make up what was announced: else the batch was announced wrongly.
+func addItems(b *Batch, c AddItems) ([]Event, error) {
+	if c.Chunk >= 1 && c.Chunk <= b.Received {
+		return nil, nil
+	}
+	if b.Status != Receiving || c.Chunk != b.Received+1 {
+		return nil, domain.Errorf(domain.Stale, "chunk %d of batch %s, which is %s and has %d", c.Chunk, b.Batch, b.Status, b.Received)
+	}
+	if want := min(ChunkSize, b.Count-b.items); len(c.Items) != want {
+		return nil, fmt.Errorf("batch %s: chunk %d has %d items, not %d", b.Batch, c.Chunk, len(c.Items), want)
+	}
+	amount, commission := b.amount, b.commission
+	for n := range c.Items {
+		i := &c.Items[n]
+		if err := i.check(b.items+n+1, b.Currency); err != nil {
+			return nil, fmt.Errorf("batch %s: %w", b.Batch, err)
+		}
+		amount, commission = amount.Add(i.Amount), commission.Add(i.Commission)
+	}
+	last := b.items+len(c.Items) == b.Count
+	if last && (amount.Cmp(b.Amount) != 0 || commission.Cmp(b.Commission) != 0) {
+		return nil, fmt.Errorf("batch %s: the items are %s with a commission of %s, not %s and %s", b.Batch, amount, commission, b.Amount, b.Commission)
+	}
+	return []Event{&ItemsAdded{Of: b.Of, Chunk: c.Chunk, Last: last, Items: c.Items}}, nil
+}
+
+func (i *Item) check(index int, c money.Currency) error {
+	switch {
+	case i.Index != index:
+		return fmt.Errorf("item %d stands at %d", i.Index, index)
+	case i.Payment == "" || i.Event == "" || i.RequestID == "":
+		return fmt.Errorf("item %d lacks an id", i.Index)
+	case i.Amount.Currency() != c || i.Commission.Currency() != c || i.Tax.Currency() != c:
+		return fmt.Errorf("item %d is not in %s", i.Index, c)
+	}
+	return nil
+}
+
+func approve(b *Batch, c Approve) ([]Event, error) {
+	switch {
+	case b.Status != Awaiting:
+		return nil, domain.Errorf(domain.Stale, "batch %s is %s", b.Batch, b.Status)
+	case strings.TrimSpace(c.Actor) == "":
+		return nil, domain.InvalidField("actor", "is required")
+	case c.Actor == b.By:
+		return nil, domain.Errorf(domain.Forbidden, "who submitted a batch cannot approve it")
+	}
+	return []Event{&Approved{Of: b.Of, Actor: c.Actor}}, nil
+}
+
+func reject(b *Batch, c Reject) ([]Event, error) {
+	if b.Status != Awaiting {
+		return nil, domain.Errorf(domain.Stale, "batch %s is %s", b.Batch, b.Status)
+	}
+	if err := signed(c.Reason, c.Actor); err != nil {
+		return nil, err
+	}
+	return []Event{&RejectedBy{Of: b.Of, Reason: c.Reason, Actor: c.Actor}}, nil
+}
+
+// cancel stops what is not drawn yet. When nothing is left to draw there is nothing to stop.
+func cancel(b *Batch, c Cancel) ([]Event, error) {
+	switch {
+	case b.Status == Cancelled:
+		return nil, nil
+	case b.Final(), b.Status == Processing && b.Drawn == Chunks(b.Count):
+		return nil, domain.Errorf(domain.Stale, "batch %s has nothing left to cancel", b.Batch)
+	}
+	if err := signed(c.Reason, c.Actor); err != nil {
+		return nil, err
+	}
+	return []Event{&CancelledBy{Of: b.Of, Reason: c.Reason, Actor: c.Actor}}, nil
+}
+
+// noteDrawn is also taken from a batch that was cancelled while the chunk was being drawn: its payouts are made.
+func noteDrawn(b *Batch, c NoteDrawn) ([]Event, error) {
+	if c.Chunk >= 1 && c.Chunk <= b.Drawn {
+		return nil, nil
+	}
+	if b.Status != Processing && b.Status != Cancelled || c.Chunk != b.Drawn+1 || c.Chunk > b.Received {
+		return nil, domain.Errorf(domain.Stale, "drawing chunk %d of batch %s, which is %s and has drawn %d", c.Chunk, b.Batch, b.Status, b.Drawn)
+	}
+	for _, r := range c.Refused {
+		if r.Index <= (c.Chunk-1)*ChunkSize || r.Index > min(c.Chunk*ChunkSize, b.Count) {
+			return nil, fmt.Errorf("batch %s: item %d is not in chunk %d", b.Batch, r.Index, c.Chunk)
+		}
+	}
+	return []Event{&Drawn{Of: b.Of, Chunk: c.Chunk, Refused: c.Refused}}, nil
+}
+
+// Draws refuses a payout for an item (domain.Stale), but while the item's chunk is the one being drawn: what batch.drawn has
+// noted as refused never becomes a payout, and neither does what was cancelled.
+func (b *Batch) Draws(merchant string, index int) error {
+	if b.Status != Processing || b.Merchant != merchant || index < 1 || index > b.Count || (index-1)/ChunkSize != b.Drawn {
+		return domain.Errorf(domain.Stale, "item %d of batch %s, which is %s and has drawn %d chunks, is not to be paid now", index, b.Batch, b.Status, b.Drawn)
+	}
+	return nil
+}
+
+func complete(b *Batch) ([]Event, error) {
+	switch {
+	case b.Status == Completed:
+		return nil, nil
+	case b.Status != Processing || b.Drawn != Chunks(b.Count):
+		return nil, domain.Errorf(domain.Stale, "batch %s is %s and has drawn %d of %d chunks", b.Batch, b.Status, b.Drawn, Chunks(b.Count))
+	}
+	return []Event{&CompletedAll{b.Of}}, nil
+}
+
+// signed refuses an act by hand without a reason or without a name.
+func signed(reason, actor string) error {
+	switch {
+	case strings.TrimSpace(reason) == "" || len(reason) > MaxReason:
+		return domain.InvalidField("reason", fmt.Sprintf("must be 1 to %d characters", MaxReason))
+	case strings.TrimSpace(actor) == "" || len(actor) > MaxActor:
+		return domain.InvalidField("actor", fmt.Sprintf("must be 1 to %d characters", MaxActor))
+	}
+	return nil
+}
