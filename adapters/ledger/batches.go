@@ -6,7 +6,6 @@ import (
 
 	"github.com/google/uuid"
 
-	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
@@ -21,16 +20,10 @@ func (l *Ledger) SubmitBatch(ctx context.Context, c batch.Command, o eventstore.
 	return *res.Answer.(*batch.Batch), nil
 }
 
-// Batch is a batch as it is now, folded from the log. domain.NotFound when the merchant has none of that id.
-func (l *Ledger) Batch(ctx context.Context, merchantID, id string) (batch.Batch, error) {
-	s := &batchState{}
-	if err := l.foldStream(ctx, merchantID, batch.Stream(id), s); err != nil {
-		return batch.Batch{}, err
-	}
-	if s.Status == "" || s.Merchant != merchantID {
-		return batch.Batch{}, domain.Errorf(domain.NotFound, "there is no batch %s", id)
-	}
-	return s.Batch, nil
+// Batch is a batch as it is now. It asks the executor, which remembers batches that are at work: folding one reads all of its items.
+// domain.NotFound when the merchant has none of that id.
+func (l *Ledger) Batch(ctx context.Context, of batch.Of) (batch.Batch, error) {
+	return l.SubmitBatch(ctx, batch.Look{Base: batch.Base{Of: of, At: l.clock()}}, eventstore.Origin{})
 }
 
 // EachChunk calls f with the chunks of a batch behind number after, in order, as far as they are in the log. An error of f

@@ -126,3 +126,46 @@ func payoutsPerSecond(b *testing.B, p *payouts, callers, batch int) {
 		b.Fatal(err)
 	}
 }
+
+// BenchmarkVerify checks a log in memory of one wallet: payouts that stay open, so that each leaves an open item behind.
+func BenchmarkVerify(b *testing.B) {
+	const events = 20_000
+	log := memory.New(1)
+	head, err := log.Head(b.Context(), 0)
+	if err != nil {
+		b.Fatal(err)
+	}
+	records := make([]eventstore.Record, events)
+	for i := range records {
+		of := wallet.Of{Merchant: merchantA, Currency: "INR", Payment: "txn_" + strconv.Itoa(i)}
+		var event wallet.Event = &wallet.PayoutInitiated{Of: of, Priced: wallet.Priced{Amount: inr("10"), Commission: inr("1.53"), Tax: inr("0.23")}}
+		if i == 0 {
+			event = &wallet.WalletAdjusted{Of: of, Amount: inr("1000000"), Reason: "funds", Actor: "test"}
+		}
+		data, err := wallet.Encode(event)
+		if err != nil {
+			b.Fatal(err)
+		}
+		records[i] = eventstore.Record{
+			Stream: wallet.Stream(merchantA, "INR"), Version: int64(i) + 1, Subject: of.Payment, Type: event.Type(), Schema: event.Schema(),
+			EventID: number(int64(i) + 1), EffectiveAt: made, RecordedAt: made, Data: data, Meta: eventstore.Meta{Actor: "test"}.Bytes(),
+		}
+	}
+	eventstore.Chain(head, records)
+	if err := log.Append(b.Context(), head, records); err != nil {
+		b.Fatal(err)
+	}
+	b.ReportAllocs()
+	for b.Loop() {
+		checks, err := ledger.Verify(b.Context(), log, func(int64, int64) {})
+		if err != nil {
+			b.Fatal(err)
+		}
+		for _, c := range checks {
+			if !c.OK {
+				b.Fatalf("%+v", c)
+			}
+		}
+	}
+	b.ReportMetric(float64(events*b.N)/b.Elapsed().Seconds(), "events/s")
+}

@@ -5,10 +5,11 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"strings"
+	"sync"
 
-	"github.com/khata-ledger/khata/domain/merchant"
-	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -28,8 +29,9 @@ type Accountable interface {
 	// Stray returns the position of the first message that no record accounts for; Seq is 0 for none.
 	Stray(ctx context.Context, partition int) (eventstore.Position, error)
 	// CheckIndex compares what finds records by their names with the records, and returns how many were compared, from the first on,
-	// and which of those claim a dedupe key that an earlier one has. The error is eventstore.ErrBroken when they differ.
-	CheckIndex(ctx context.Context, partition int) (checked int64, twice []int64, err error)
+	// and which of those claim a dedupe key that an earlier one has. The error is eventstore.ErrBroken when they differ. It calls each
+	// once, which gives its argument the records as it reads them, in order, so that they are read but once; its error is returned.
+	CheckIndex(ctx context.Context, partition int, each func(take func([]eventstore.Record)) error) (checked int64, twice []int64, err error)
 }
 
 // Check is the result of one check over the whole log. Position and Problem name the first record that is wrong.
@@ -41,53 +43,73 @@ type Check struct {
 	Problem  string `json:"problem,omitempty"`
 }
 
-// The checks of Verify, in the order of its answer.
+// check is one of the checks of Verify, in the order of its answer.
+type check int
+
 const (
-	checkChain     = "chain"      // content gives the hash, the hash stands on the one before, positions are gapless
-	checkHeads     = "heads"      // the head is the last record
-	checkStreams   = "streams"    // versions of each stream are gapless, and it is in its owner's partition
-	checkEvidence  = "evidence"   // raw messages give the digests that the hash covers, and there are no others
-	checkKeys      = "keys"       // every dedupe key is found at the record that claims it: no two claim the same
-	checkIndex     = "index"      // keys, streams and subjects of all records are found by what trails the log
-	checkEvents    = "events"     // every record decodes, and is about the wallet and payment that it stands under
-	checkPostings  = "postings"   // each event's debits equal its credits, and what leaves suspense or a hold had come in
-	checkBalances  = "balances"   // available and locked are never negative, and equal the sum of the postings
-	checkSnapshots = "snapshots"  // a kept state is what the records up to its position give
-	checkOpenHolds = "open_holds" // locked is the sum of what open payouts and holds have locked
+	checkChain     check = iota // content gives the hash, the hash stands on the one before, positions are gapless
+	checkHeads                  // the head is the last record
+	checkStreams                // versions of each stream are gapless, and it is in its owner's partition
+	checkEvidence               // raw messages give the digests that the hash covers, and there are no others
+	checkKeys                   // every dedupe key is found at the record that claims it: no two claim the same
+	checkIndex                  // keys, streams and subjects of all records are found by what trails the log
+	checkEvents                 // every record decodes, and is about the wallet and payment that it stands under
+	checkPostings               // each event's debits equal its credits, and what leaves suspense or a hold had come in
+	checkBalances               // available and locked are never negative, and equal the sum of the postings
+	checkSnapshots              // a kept state is what the records up to its position give
+	checkOpenHolds              // locked is the sum of what open payouts and holds have locked
+	checkCount
 )
 
-// verifier holds what Verify has folded so far.
+func (c check) String() string {
+	return [checkCount]string{
+		"chain", "heads", "streams", "evidence", "keys", "index", "events", "postings", "balances", "snapshots", "open_holds",
+	}[c]
+}
+
+// verifier holds what Verify has folded so far. All but open is as large as the wallets are many, however many records they have.
 type verifier struct {
-	log       Auditable
-	count     int // of partitions
-	checks    []*Check
-	versions  map[string]int64
-	wallets   map[string]*wallet.Wallet
-	accounts  map[string]money.Amount         // postings summed
-	held      map[string]money.Amount         // locked by payment; what is zero again is dropped
-	holds     map[string]money.Amount         // held, summed by merchant and currency
-	suspended map[string]money.Amount         // in suspense, by payment; what is zero again is dropped
-	kept      map[int64][]eventstore.Snapshot // of wallets of the partition, by position
-	indexed   map[int]int64                   // up to here the index has answered for the keys, by partition
+	log      Auditable
+	count    int // of partitions
+	findings [checkCount]finding
+	streams  map[string]*stream
+	near     *stream                         // of the record before: neighbours often share theirs
+	open     *openItems                      // what payments have locked, and in suspense
+	kept     map[int64][]eventstore.Snapshot // of wallets of the partition, by position
+	indexed  map[int]int64                   // up to here the index has answered for the keys, by partition
+}
+
+// finding is a Check that is being made.
+type finding struct {
+	checked int64
+	at      eventstore.Position
+	problem error // at the first record that is wrong
+}
+
+// stream is what is known of a stream behind the records that were read.
+type stream struct {
+	name    string
+	home    int // the partition of whom its name says that it belongs to
+	version int64
+	asked   bool           // whether a state is kept of it
+	wallet  *wallet.Wallet // nil unless it is a wallet's that has events
+	books   books          // of the wallet
 }
 
 // verifyPage is how many records are read at once.
 const verifyPage = 5000
 
-// Verify reads the whole log and checks it. The error is a fault of reading, not a finding.
-func Verify(ctx context.Context, log Auditable, progress func(done, total int64)) ([]Check, error) {
+// Verify reads the whole log and checks it. What many open payments have locked is counted in a temporary file. The error is a fault of
+// reading, not a finding.
+func Verify(ctx context.Context, log Auditable, progress func(done, total int64)) (checks []Check, err error) {
 	info, err := log.Info(ctx)
 	if err != nil {
 		return nil, err
 	}
 	v := &verifier{
-		log: log, count: info.Partitions, versions: map[string]int64{}, wallets: map[string]*wallet.Wallet{},
-		accounts: map[string]money.Amount{}, held: map[string]money.Amount{}, holds: map[string]money.Amount{},
-		suspended: map[string]money.Amount{}, indexed: map[int]int64{},
+		log: log, count: info.Partitions, streams: map[string]*stream{}, near: &stream{}, open: newOpenItems(openItemsInMemory), indexed: map[int]int64{},
 	}
-	for _, name := range []string{checkChain, checkHeads, checkStreams, checkEvidence, checkKeys, checkIndex, checkEvents, checkPostings, checkBalances, checkSnapshots, checkOpenHolds} {
-		v.checks = append(v.checks, &Check{Name: name, OK: true})
-	}
+	defer func() { err = errors.Join(err, v.open.close()) }()
 	heads := make([]eventstore.Head, info.Partitions)
 	var done, total int64
 	for p := range heads {
@@ -96,58 +118,60 @@ func Verify(ctx context.Context, log Auditable, progress func(done, total int64)
 		}
 		total += heads[p].Seq
 	}
-	for p := range heads { // before a question would mend what is wrong
-		if err := v.index(ctx, p); err != nil {
-			return nil, err
-		}
-	}
 	for p := range heads {
 		start := eventstore.Head{Partition: p, Hash: eventstore.Genesis(info.LedgerID, p)}
-		err := v.partition(ctx, start, heads[p], func(n int64) {
-			done += n
-			progress(done, total)
+		err := v.index(ctx, p, func(take func([]eventstore.Record)) error {
+			return v.partition(ctx, start, heads[p], take, func(n int64) {
+				done += n
+				progress(done, total)
+			})
 		})
 		if err != nil {
 			return nil, err
 		}
 	}
-	out := make([]Check, len(v.checks))
-	for i, c := range v.checks {
-		out[i] = *c
+	for _, head := range heads { // last, since a question mends what is wrong with the index
+		if err := v.keys(ctx, head); err != nil {
+			return nil, err
+		}
 	}
-	return out, nil
+	if err := v.overdrawn(ctx); err != nil {
+		return nil, err
+	}
+	return v.answer(), nil
 }
 
-// partition checks the records up to a head, in pages. A broken chain does not stop the other checks.
-func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, progress func(int64)) error {
-	v.kept = map[int64][]eventstore.Snapshot{}
-	whole := true // the chain holds so far
-	var last eventstore.Head
-	read := func(ctx context.Context, after int64, limit int) ([]eventstore.Record, error) {
-		return v.log.Read(ctx, head.Partition, after, limit)
+// answer is what was found.
+func (v *verifier) answer() []Check {
+	out := make([]Check, checkCount)
+	for c, f := range v.findings {
+		out[c] = Check{Name: check(c).String(), OK: f.problem == nil, Checked: f.checked}
+		if f.problem != nil {
+			out[c].Position, out[c].Problem = f.at.String(), f.problem.Error()
+		}
 	}
-	err := eventstore.EachPage(ctx, 0, verifyPage, read, func(records []eventstore.Record) (enough bool, err error) {
-		if records[len(records)-1].Seq >= head.Seq { // a server may have appended meanwhile
-			enough = true
-			for len(records) > 0 && records[len(records)-1].Seq > head.Seq {
-				records = records[:len(records)-1]
-			}
+	return out
+}
+
+// partition checks the records up to a head, in pages, and gives each page to take. A broken chain does not stop the other checks.
+func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, take func([]eventstore.Record), progress func(int64)) error {
+	v.kept = map[int64][]eventstore.Snapshot{}
+	links := &chain{at: at}
+	var last eventstore.Head
+	err := v.each(ctx, 0, head, func(records []eventstore.Record) error {
+		var beside sync.WaitGroup
+		beside.Go(func() { links.follow(records) })
+		beside.Go(func() { take(records) })
+		err := v.page(ctx, records)
+		beside.Wait()
+		if err != nil {
+			return err
 		}
-		if len(records) == 0 {
-			return enough, nil
-		}
-		if whole {
-			next, err := eventstore.Follow(at, records)
-			v.note(checkChain, eventstore.Position{Partition: head.Partition, Seq: next.Seq + 1}, err, int64(len(records)))
-			at, whole = next, err == nil
-		}
-		if err := v.page(ctx, records); err != nil {
-			return false, err
-		}
+		v.note(checkChain, links.wrong, links.err, links.checked)
 		tip := records[len(records)-1]
 		last = eventstore.Head{Seq: tip.Seq, Hash: tip.Hash}
 		progress(int64(len(records)))
-		return enough, nil
+		return nil
 	})
 	if err != nil {
 		return err
@@ -160,13 +184,51 @@ func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, prog
 	return v.stray(ctx, head.Partition)
 }
 
-// index checks what finds the records of a partition.
-func (v *verifier) index(ctx context.Context, partition int) error {
+// each calls f with the records of a partition behind a position, up to a head, in pages.
+func (v *verifier) each(ctx context.Context, after int64, head eventstore.Head, f func([]eventstore.Record) error) error {
+	read := func(ctx context.Context, after int64, limit int) ([]eventstore.Record, error) {
+		return v.log.Read(ctx, head.Partition, after, limit)
+	}
+	return eventstore.EachPage(ctx, after, verifyPage, read, func(records []eventstore.Record) (enough bool, err error) {
+		if records[len(records)-1].Seq >= head.Seq { // a server may have appended meanwhile
+			enough = true
+			for len(records) > 0 && records[len(records)-1].Seq > head.Seq {
+				records = records[:len(records)-1]
+			}
+		}
+		if len(records) == 0 {
+			return enough, nil
+		}
+		return enough, f(records)
+	})
+}
+
+// chain follows the hashes of a partition.
+type chain struct {
+	at      eventstore.Head
+	checked int64 // of the newest page
+	wrong   eventstore.Position
+	err     error // then nothing more is checked
+}
+
+// follow checks the records of the next page.
+func (c *chain) follow(records []eventstore.Record) {
+	c.checked = 0
+	if c.err != nil {
+		return
+	}
+	c.checked = int64(len(records))
+	c.at, c.err = eventstore.Follow(c.at, records)
+	c.wrong = eventstore.Position{Partition: c.at.Partition, Seq: c.at.Seq + 1}
+}
+
+// index checks what finds the records of a partition, while each reads them.
+func (v *verifier) index(ctx context.Context, partition int, each func(take func([]eventstore.Record)) error) error {
 	log, able := v.log.(Accountable)
 	if !able {
-		return nil
+		return each(func([]eventstore.Record) {})
 	}
-	checked, twice, err := log.CheckIndex(ctx, partition)
+	checked, twice, err := log.CheckIndex(ctx, partition, each)
 	if err != nil && !errors.Is(err, eventstore.ErrBroken) {
 		return err
 	}
@@ -174,6 +236,7 @@ func (v *verifier) index(ctx context.Context, partition int) error {
 	if err == nil {
 		v.indexed[partition] = checked
 	}
+	slices.Sort(twice)
 	for _, seq := range twice {
 		at := eventstore.Position{Partition: partition, Seq: seq}
 		v.note(checkKeys, at, fmt.Errorf("record %s claims a dedupe key that an earlier one has", at), 0)
@@ -221,51 +284,80 @@ func (v *verifier) tip(ctx context.Context, last, head eventstore.Head) (at even
 	return at, wrong, err
 }
 
-func (v *verifier) note(name string, at eventstore.Position, err error, checked int64) {
-	for _, c := range v.checks {
-		if c.Name != name {
-			continue
-		}
-		c.Checked += checked
-		if err != nil && c.OK {
-			c.OK, c.Position, c.Problem = false, at.String(), err.Error()
-		}
+// note adds to a check. Of what is wrong, the first is kept.
+func (v *verifier) note(c check, at eventstore.Position, err error, checked int64) {
+	f := &v.findings[c]
+	f.checked += checked
+	if err != nil && f.problem == nil {
+		f.at, f.problem = at, err
 	}
 }
 
 func (v *verifier) page(ctx context.Context, records []eventstore.Record) error {
-	if err := v.keys(ctx, records); err != nil {
+	if err := v.evidence(ctx, records); err != nil {
 		return err
 	}
 	for i := range records {
 		r := &records[i]
-		var err error
-		if want := v.versions[r.Stream] + 1; r.Version != want {
-			err = fmt.Errorf("stream %s is at version %d where %d is due", r.Stream, r.Version, want)
-		} else if owner := ownerOf(r.Stream); eventstore.PartitionOf(owner, v.count) != r.Partition {
-			err = fmt.Errorf("stream %s is in partition %d, where nobody looks for %s", r.Stream, r.Partition, owner)
+		s := v.stream(r.Stream)
+		fact := v.event(r, s)
+		v.note(checkStreams, r.Position(), v.order(r, s, fact), 1)
+		v.note(checkKeys, r.Position(), nil, int64(len(r.Keys))) // what is wrong with them is found by index, or by keys
+		if err := v.expect(ctx, r, s); err != nil {
+			return err
 		}
-		v.versions[r.Stream] = r.Version
-		v.note(checkStreams, r.Position(), err, 1)
-		if len(r.EvidenceDigests) > 0 {
-			if err := v.evidence(ctx, r); err != nil {
+		if ev, ok := fact.(wallet.Event); ok {
+			if err := v.book(r, s, ev); err != nil {
 				return err
 			}
 		}
-		if err := v.expect(ctx, r); err != nil {
-			return err
-		}
-		v.fact(r)
 		v.snapshots(r)
 	}
 	return nil
 }
 
+// order tells whether a record is not the next one of its stream, or not where one looks for it.
+func (v *verifier) order(r *eventstore.Record, s *stream, fact any) error {
+	due := s.version + 1
+	s.version = r.Version
+	if r.Version != due {
+		return fmt.Errorf("stream %s is at version %d where %d is due", r.Stream, r.Version, due)
+	}
+	home, owner := s.home, ownerOf(r.Stream)
+	if strings.HasPrefix(r.Stream, "batch:") { // only its events say whose it is
+		e, ok := fact.(batch.Event)
+		if !ok {
+			return nil // which is wrong in itself
+		}
+		owner = e.Header().Merchant
+		home = eventstore.PartitionOf(owner, v.count)
+	}
+	if home != r.Partition {
+		return fmt.Errorf("stream %s is in partition %d, where nobody looks for %s", r.Stream, r.Partition, owner)
+	}
+	return nil
+}
+
+// stream is what is known of a stream.
+func (v *verifier) stream(name string) *stream {
+	if v.near.name == name {
+		return v.near
+	}
+	s := v.streams[name]
+	if s == nil {
+		s = &stream{name: name, home: eventstore.PartitionOf(ownerOf(name), v.count)}
+		v.streams[name] = s
+	}
+	v.near = s
+	return s
+}
+
 // expect looks whether a state is kept of a wallet that is met for the first time.
-func (v *verifier) expect(ctx context.Context, r *eventstore.Record) error {
-	if v.wallets[r.Stream] != nil || !strings.HasPrefix(r.Stream, "wallet:") {
+func (v *verifier) expect(ctx context.Context, r *eventstore.Record, of *stream) error {
+	if of.asked || !strings.HasPrefix(r.Stream, "wallet:") {
 		return nil
 	}
+	of.asked = true
 	s, there, err := v.log.Snapshot(ctx, r.Partition, r.Stream)
 	if err == nil && there {
 		v.kept[s.Seq] = append(v.kept[s.Seq], s)
@@ -280,179 +372,56 @@ func (v *verifier) snapshots(r *eventstore.Record) {
 		if s.Hash != r.Hash || s.Fold != foldVersion {
 			continue
 		}
-		state, err := snapshotOf(v.wallets[s.Stream])
-		if err == nil && (!bytes.Equal(state, s.State) || s.Version != v.versions[s.Stream]) {
+		of := v.stream(s.Stream)
+		var state []byte // of a wallet none of whose records can be read, there is none
+		var err error
+		if of.wallet != nil {
+			state, err = snapshotOf(of.wallet)
+		}
+		if err == nil && (!bytes.Equal(state, s.State) || s.Version != of.version) {
 			err = fmt.Errorf("the kept state of %s as of record %s is not what its records give", s.Stream, r.Position())
 		}
 		v.note(checkSnapshots, r.Position(), err, 1)
 	}
 }
 
-// ownerOf is whom a stream belongs to: "wallet:mer_x:INR", "merchant:mer_x", "operator:opr_x".
+// ownerOf is whom a stream belongs to: "wallet:mer_x:INR", "merchant:mer_x", "operator:opr_x"; not "batch:bat_x".
 func ownerOf(stream string) string {
 	_, rest, _ := strings.Cut(stream, ":")
 	owner, _, _ := strings.Cut(rest, ":")
 	return owner
 }
 
-func (v *verifier) keys(ctx context.Context, records []eventstore.Record) error {
-	var keys []string
-	for i := range records {
-		if records[i].Seq <= v.indexed[records[i].Partition] { // the index finds them all, and has said which are claimed twice
-			v.note(checkKeys, records[i].Position(), nil, int64(len(records[i].Keys)))
-			continue
-		}
-		keys = append(keys, records[i].Keys...)
-	}
-	if len(keys) == 0 {
+// keys looks up the dedupe keys of those records of a partition for which the index has not answered: it finds all of the others, and
+// has said which are claimed twice.
+func (v *verifier) keys(ctx context.Context, head eventstore.Head) error {
+	after := v.indexed[head.Partition]
+	if after >= head.Seq {
 		return nil
 	}
-	found, err := v.log.Lookup(ctx, records[0].Partition, records[len(records)-1].Seq, keys)
-	if errors.Is(err, eventstore.ErrBroken) {
-		return nil // nothing can be looked up in a log with a gap, which the chain has found
-	}
-	if err != nil {
-		return err
-	}
-	for i := range records {
-		if records[i].Seq <= v.indexed[records[i].Partition] {
-			continue
+	return v.each(ctx, after, head, func(records []eventstore.Record) error {
+		var keys []string
+		for i := range records {
+			keys = append(keys, records[i].Keys...)
 		}
-		for _, k := range records[i].Keys {
-			var err error
-			if seq, ok := found[k]; !ok || seq != records[i].Seq {
-				err = fmt.Errorf("dedupe key %s is not found at the record that claims it", k)
-			}
-			v.note(checkKeys, records[i].Position(), err, 1)
+		if len(keys) == 0 {
+			return nil
 		}
-	}
-	return nil
-}
-
-func (v *verifier) evidence(ctx context.Context, r *eventstore.Record) error {
-	messages, err := v.log.Evidence(ctx, r.Position())
-	if err != nil {
-		return err
-	}
-	var wrong error
-	if len(messages) != len(r.EvidenceDigests) {
-		wrong = fmt.Errorf("%d messages where the record has %d", len(messages), len(r.EvidenceDigests))
-	}
-	for i := range min(len(messages), len(r.EvidenceDigests)) {
-		if messages[i].Digest() != r.EvidenceDigests[i] && wrong == nil {
-			wrong = fmt.Errorf("message %d is not the one that was recorded", i)
+		found, err := v.log.Lookup(ctx, head.Partition, records[len(records)-1].Seq, keys)
+		if errors.Is(err, eventstore.ErrBroken) { // nothing can be looked up in a log with a gap, which the chain has found
+			v.findings[checkKeys].checked -= int64(len(keys))
+			return nil
 		}
-	}
-	v.note(checkEvidence, r.Position(), wrong, int64(len(r.EvidenceDigests)))
-	return nil
-}
-
-// fact decodes a record and, when it is a wallet's, checks what it does to the books.
-func (v *verifier) fact(r *eventstore.Record) {
-	fact, err := DecodeFact(r)
-	ev, ok := fact.(wallet.Event)
-	if err == nil {
-		err = misplaced(r, fact)
-	}
-	v.note(checkEvents, r.Position(), err, 1)
-	if err != nil || !ok {
-		return
-	}
-	of := ev.Header()
-	w := v.wallets[r.Stream]
-	if w == nil {
-		w = wallet.NewWallet(of.Merchant, of.Currency)
-		v.wallets[r.Stream] = w
-	}
-	w.Evolve(ev)
-	v.note(checkPostings, r.Position(), v.post(r, ev), 1)
-	v.note(checkBalances, r.Position(), v.balances(w), 1)
-	err = nil
-	holds, ever := v.holds[r.Stream]
-	if !ever {
-		holds = money.Zero(of.Currency)
-	}
-	if !holds.Equal(w.Locked) {
-		err = fmt.Errorf("locked is %s, and the open holds add up to %s", w.Locked, holds)
-	}
-	v.note(checkOpenHolds, r.Position(), err, 1)
-}
-
-// misplaced tells whether a record stands under another stream or subject than its event is about.
-func misplaced(r *eventstore.Record, fact any) error {
-	var stream, subject string
-	switch e := fact.(type) {
-	case wallet.Event:
-		of := e.Header()
-		stream, subject = wallet.Stream(of.Merchant, of.Currency), of.Payment
-	case merchant.Event:
-		kind, _, _ := strings.Cut(r.Type, ".")
-		stream, subject = kind+":"+e.Subject(), e.Subject()
-	}
-	if r.Stream != stream || r.Subject != subject {
-		return fmt.Errorf("an event about %s of %s stands under %s of %s", subject, stream, r.Subject, r.Stream)
-	}
-	return nil
-}
-
-// post sums the event's postings into the accounts; the error says that they do not balance.
-func (v *verifier) post(r *eventstore.Record, ev wallet.Event) error {
-	of := ev.Header()
-	zero := money.Zero(of.Currency)
-	sum := zero
-	for _, p := range wallet.Postings(ev) {
-		change := p.Credit.Sub(p.Debit)
-		sum = sum.Add(change)
-		add(v.accounts, p.Account+"/"+string(of.Currency), change)
-		switch p.Account {
-		case wallet.AccountLocked(of.Merchant):
-			add(v.holds, r.Stream, change)
-			if overdrawn(v.held, r.Subject, change) {
-				return fmt.Errorf("%s gives back more than it had locked", r.Subject)
-			}
-		case wallet.AccountSuspense:
-			if overdrawn(v.suspended, r.Subject, change) {
-				return fmt.Errorf("%s takes more out of suspense than it had there", r.Subject)
+		if err != nil {
+			return err
+		}
+		for i := range records {
+			for _, k := range records[i].Keys {
+				if seq, ok := found[k]; !ok || seq != records[i].Seq {
+					v.note(checkKeys, records[i].Position(), fmt.Errorf("dedupe key %s is not found at the record that claims it", k), 0)
+				}
 			}
 		}
-	}
-	if !sum.IsZero() {
-		return fmt.Errorf("credits exceed debits by %s", sum)
-	}
-	return nil
-}
-
-// overdrawn adds a change, and tells whether less than nothing is left. What is nothing is dropped: payments are many.
-func overdrawn(m map[string]money.Amount, key string, change money.Amount) bool {
-	add(m, key, change)
-	left := m[key].Sign()
-	if left == 0 {
-		delete(m, key)
-	}
-	return left < 0
-}
-
-func add(m map[string]money.Amount, key string, change money.Amount) {
-	if was, ok := m[key]; ok {
-		m[key] = was.Add(change)
-	} else {
-		m[key] = change
-	}
-}
-
-// balances compares a wallet with its accounts.
-func (v *verifier) balances(w *wallet.Wallet) error {
-	if w.Available.Sign() < 0 || w.Locked.Sign() < 0 || w.Owed.Sign() < 0 {
-		return fmt.Errorf("wallet of %s: available %s, locked %s, owed %s", w.Merchant, w.Available, w.Locked, w.Owed)
-	}
-	for account, want := range map[string]money.Amount{"available": w.Available, "locked": w.Locked, "receivable": w.Owed.Neg()} {
-		got, ok := v.accounts["merchant:"+w.Merchant+":"+account+"/"+string(w.Currency)]
-		if !ok {
-			got = money.Zero(w.Currency)
-		}
-		if !got.Equal(want) {
-			return fmt.Errorf("account %s of %s: postings add up to %s, the wallet says %s", account, w.Merchant, got, want)
-		}
-	}
-	return nil
+		return nil
+	})
 }

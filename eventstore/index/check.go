@@ -9,42 +9,148 @@ import (
 	"github.com/khata-ledger/khata/eventstore"
 )
 
-// Check compares the runs of a partition with the names of the records that they cover, read from the log: nothing may be
-// missing, or what lacks it would not be found. It returns how many records were compared, and which of them claim a key that an
-// earlier one has. The error says what is wrong, as eventstore.ErrBroken, or that it could not be read.
-func (x *Index) Check(ctx context.Context, n int) (checked int64, twice []int64, err error) {
+// Check compares the runs of a partition with the names of the records that they cover: nothing may be missing, or what lacks it
+// would not be found. It returns how many were compared, and which of them claim a key that an earlier one has. The error says what is
+// wrong, as eventstore.ErrBroken, or that it could not be read.
+//
+// who reads the log in any case gives each: it is called once, and gives its argument the records as it reads them, in order from the
+// first on. Its error is returned. What it does not give, or all if it is nil, is read here.
+func (x *Index) Check(ctx context.Context, n int, each func(take func([]eventstore.Record)) error) (checked int64, twice []int64, err error) {
 	for range attempts {
-		checked, twice, err = x.check(ctx, n)
+		checked, twice, err = x.check(ctx, n, each)
 		if !errors.Is(err, errMoved) {
 			return checked, twice, err
 		}
+		each = nil
 	}
 	return 0, nil, fmt.Errorf("%w: the index of partition %d lacks pages of its runs", eventstore.ErrBroken, n)
 }
 
-func (x *Index) check(ctx context.Context, n int) (checked int64, twice []int64, err error) {
-	at, runs, err := x.db.readRuns(ctx, n)
-	if err != nil {
-		return 0, nil, err
-	}
-	if err := x.db.loadExtra(ctx, n, runs); err != nil {
-		return 0, nil, damaged(n, err)
-	}
-	end := int64(0)
-	for _, r := range runs {
-		if r.from != end {
-			return end, nil, fmt.Errorf("%w: the index of partition %d has a gap behind record %d:%d", eventstore.ErrBroken, n, n, end)
+func (x *Index) check(ctx context.Context, n int, each func(take func([]eventstore.Record)) error) (checked int64, twice []int64, err error) {
+	at, runs, wrong := x.db.readRuns(ctx, n)
+	c := &checker{db: &x.db, partition: n, at: at, left: runs, err: wrong}
+	if each != nil {
+		if err := each(func(records []eventstore.Record) { c.take(ctx, records) }); err != nil {
+			return 0, nil, err
 		}
-		if err := x.checkRun(ctx, n, r); err != nil {
-			return end, nil, err
-		}
-		end = r.to
 	}
-	if end != at.seq {
-		return end, nil, fmt.Errorf("%w: the index of partition %d ends at %d:%d, and says %d", eventstore.ErrBroken, n, n, end, at.seq)
+	if err := c.rest(ctx); err != nil {
+		return c.end, nil, err
 	}
 	twice, err = x.claimedTwice(ctx, n, runs)
-	return end, twice, damaged(n, err)
+	return c.end, twice, damaged(n, err)
+}
+
+// checker holds runs against the records that they cover, one run at a time.
+type checker struct {
+	db        *DB
+	partition int
+	at        checkpoint
+	left      []*run // the first is the one that is being compared
+	loaded    bool   // its fences and its filter
+	seq       int64  // the last record that was taken
+	end       int64  // of the runs that were compared
+	want      uint64 // the sum of the records' entries
+	hash      hasher
+	entries   []entry
+	err       error // then nothing more is compared
+}
+
+// take compares records, which follow the ones before.
+func (c *checker) take(ctx context.Context, records []eventstore.Record) {
+	for i := range records {
+		for c.err == nil && len(c.left) > 0 && records[i].Seq > c.left[0].to {
+			c.err = c.finish(ctx)
+		}
+		if c.err != nil || len(c.left) == 0 {
+			return
+		}
+		if c.err = c.record(ctx, &records[i]); c.err != nil {
+			return
+		}
+	}
+}
+
+// rest reads what was not taken, and finishes.
+func (c *checker) rest(ctx context.Context) error {
+	for c.err == nil && len(c.left) > 0 {
+		r := c.left[0]
+		if c.seq >= r.to {
+			c.err = c.finish(ctx)
+			continue
+		}
+		records, err := c.db.readTail(ctx, c.partition, c.seq+1, int(min(tailPage, r.to-c.seq)))
+		if err == nil && len(records) == 0 {
+			err = fmt.Errorf("%w: the index knows record %d:%d, which is not there", eventstore.ErrBroken, c.partition, c.seq+1)
+		}
+		if c.err = err; err == nil {
+			c.take(ctx, records)
+		}
+	}
+	if c.err == nil && c.end != c.at.seq {
+		c.err = fmt.Errorf("%w: the index of partition %d ends at %d:%d, and says %d", eventstore.ErrBroken, c.partition, c.partition, c.end, c.at.seq)
+	}
+	return c.err
+}
+
+// begin loads the run that comes next.
+func (c *checker) begin(ctx context.Context) error {
+	r := c.left[0]
+	if r.from != c.end {
+		return fmt.Errorf("%w: the index of partition %d has a gap behind record %d:%d", eventstore.ErrBroken, c.partition, c.partition, c.end)
+	}
+	c.loaded, c.want = true, 0
+	return damaged(c.partition, c.db.loadExtra(ctx, c.partition, c.left[:1]))
+}
+
+// record takes up the entries of a record, which filter and fences must lead to.
+func (c *checker) record(ctx context.Context, r *eventstore.Record) error {
+	if !c.loaded {
+		if err := c.begin(ctx); err != nil {
+			return err
+		}
+	}
+	c.seq = r.Seq
+	c.entries = c.hash.entries(c.entries[:0], r)
+	for i, e := range c.entries {
+		if !slices.Contains(c.entries[:i], e) { // a run holds it once
+			c.want += e.digest()
+		}
+	}
+	if !c.left[0].lets(c.entries) {
+		return fmt.Errorf("%w: the index does not find record %s", eventstore.ErrBroken, r.Position())
+	}
+	return nil
+}
+
+// finish holds the run against what its records gave, and against itself: its entries are those of its records, all of them, in
+// order.
+func (c *checker) finish(ctx context.Context) error {
+	if !c.loaded { // it has no records
+		if err := c.begin(ctx); err != nil {
+			return err
+		}
+	}
+	r := c.left[0]
+	var got uint64
+	var last entry
+	err := eachEntry(ctx, c.db, c.partition, c.left[:1], func(e entry) error {
+		if e.compare(last) <= 0 {
+			return fmt.Errorf("%w: the index of partition %d is out of order, between records %d and %d", eventstore.ErrBroken, c.partition, r.from+1, r.to)
+		}
+		got += e.digest()
+		last = e
+		return nil
+	})
+	if err != nil {
+		return damaged(c.partition, err)
+	}
+	if got != c.want || r.sum != c.want {
+		return fmt.Errorf("%w: the index of partition %d is not that of records %d to %d", eventstore.ErrBroken, c.partition, r.from+1, r.to)
+	}
+	r.fences, r.filter = nil, nil // of large runs they are large
+	c.left, c.loaded, c.end = c.left[1:], false, r.to
+	return nil
 }
 
 // claimedTwice finds the records that claim a key which an earlier one has. In the order of all runs, the entries of one key are
@@ -91,57 +197,6 @@ func damaged(n int, err error) error {
 		return fmt.Errorf("%w: the index of partition %d: %w", eventstore.ErrBroken, n, err)
 	}
 	return err
-}
-
-// checkRun holds a run against the log and against itself: its entries are those of its records, all of them, in order, and its
-// filter and its fences let each be found.
-func (x *Index) checkRun(ctx context.Context, n int, r *run) error {
-	var want, got uint64
-	var hash hasher
-	var entries []entry
-	for from := r.from + 1; from <= r.to; {
-		records, err := x.db.readTail(ctx, n, from, int(min(tailPage, r.to-from+1)))
-		if err != nil {
-			return err
-		}
-		if len(records) == 0 {
-			return fmt.Errorf("%w: the index knows record %d:%d, which is not there", eventstore.ErrBroken, n, from)
-		}
-		for i := range records {
-			entries = hash.entries(entries[:0], &records[i])
-			for j, e := range entries {
-				if !slices.Contains(entries[:j], e) { // a run holds it once
-					want += e.digest()
-				}
-			}
-			if !r.lets(entries) {
-				return fmt.Errorf("%w: the index does not find record %s", eventstore.ErrBroken, records[i].Position())
-			}
-		}
-		from = records[len(records)-1].Seq + 1
-	}
-	c := cursor{db: &x.db, partition: n, run: r}
-	var last entry
-	for {
-		if err := c.fill(ctx); err != nil {
-			return damaged(n, err)
-		}
-		if len(c.entries) == 0 {
-			break
-		}
-		for _, e := range c.entries {
-			if e.compare(last) <= 0 {
-				return fmt.Errorf("%w: the index of partition %d is out of order, between records %d and %d", eventstore.ErrBroken, n, r.from+1, r.to)
-			}
-			got += e.digest()
-			last = e
-		}
-		c.entries = nil
-	}
-	if got != want || r.sum != want {
-		return fmt.Errorf("%w: the index of partition %d is not that of records %d to %d", eventstore.ErrBroken, n, r.from+1, r.to)
-	}
-	return nil
 }
 
 // lets tells whether filter and fences lead to each entry's hash.

@@ -24,7 +24,7 @@ func TestCheckFinds(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			p := sqlitePlace(t)
-			history(nil).grow(p, rand.New(rand.NewPCG(7, 8)), "a", 60)
+			h := history(nil).grow(p, rand.New(rand.NewPCG(7, 8)), "a", 60)
 			x := p.index(20)
 			if err := x.CatchUp(t.Context(), 1); err != nil {
 				t.Fatal(err)
@@ -33,13 +33,65 @@ func TestCheckFinds(t *testing.T) {
 				t.Fatal("not all was checked")
 			}
 			p.exec(damage)
-			if _, _, err := x.Check(t.Context(), 0); !errors.Is(err, eventstore.ErrBroken) {
-				t.Errorf("found: %v", err)
+			for _, given := range []int{0, 30, 60} {
+				if _, _, err := x.Check(t.Context(), 0, h.each(given, 7)); !errors.Is(err, eventstore.ErrBroken) {
+					t.Errorf("%d records given: %v", given, err)
+				}
 			}
 			if err := x.Close(); err != nil {
 				t.Fatal(err)
 			}
 		})
+	}
+}
+
+// each gives the first n records to whoever checks an index with them, so many at a time.
+func (h history) each(n, page int) func(take func([]eventstore.Record)) error {
+	return func(take func([]eventstore.Record)) error {
+		for records := range slices.Chunk(h[:n], page) {
+			take(records)
+		}
+		return nil
+	}
+}
+
+// TestCheckWhatIsGiven: records that the caller reads are not read again, the others are; what differs from what the index was made of
+// is found.
+func TestCheckWhatIsGiven(t *testing.T) {
+	p := sqlitePlace(t)
+	h := history(nil).grow(p, rand.New(rand.NewPCG(11, 12)), "a", 70)
+	x := p.index(20)
+	if err := x.CatchUp(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	for given := range len(h) + 1 {
+		n, twice, err := x.Check(t.Context(), 0, h.each(given, 9))
+		if err != nil || n != 70 || len(twice) > 0 {
+			t.Fatalf("%d given: %d compared, claimed twice by %v: %v", given, n, twice, err)
+		}
+	}
+	refused := errors.New("refused")
+	if _, _, err := x.Check(t.Context(), 0, func(func([]eventstore.Record)) error { return refused }); !errors.Is(err, refused) {
+		t.Errorf("who gives the records failed: %v", err)
+	}
+	for name, change := range map[string]func(h history) history{
+		"another subject": func(h history) history { h[33].Subject = "other"; return h },
+		"another stream":  func(h history) history { h[33].Stream = "other"; return h },
+		"another key":     func(h history) history { h[33].Keys = []string{"other"}; return h },
+		"one is missing":  func(h history) history { return slices.Delete(h, 33, 34) },
+	} {
+		given := change(slices.Clone(h))
+		if n, _, err := x.Check(t.Context(), 0, given.each(len(given), 9)); !errors.Is(err, eventstore.ErrBroken) || n != 20 {
+			t.Errorf("%s: %d compared, %v", name, n, err)
+		}
+	}
+	p.allowDelete()
+	p.exec("DELETE FROM events WHERE seq = 12") // which is not read when it is given
+	if n, _, err := x.Check(t.Context(), 0, h.each(len(h), 9)); err != nil || n != 70 {
+		t.Errorf("%d compared: %v", n, err)
+	}
+	if err := x.Close(); err != nil {
+		t.Fatal(err)
 	}
 }
 
@@ -105,7 +157,7 @@ func TestCheckFindsKeysClaimedTwice(t *testing.T) {
 			if err := x.CatchUp(t.Context(), 1); err != nil {
 				t.Fatal(err)
 			}
-			n, twice, err := x.Check(t.Context(), 0)
+			n, twice, err := x.Check(t.Context(), 0, nil)
 			slices.Sort(twice)
 			if err != nil || n != 12 || !slices.Equal(twice, []int64{4, 9, 11}) {
 				t.Errorf("%d compared, claimed twice by %v: %v", n, twice, err)

@@ -184,7 +184,7 @@ func TestAgainstModel(t *testing.T) {
 
 func checked(t *testing.T, x *index.Index) int64 {
 	t.Helper()
-	n, _, err := x.Check(t.Context(), 0)
+	n, _, err := x.Check(t.Context(), 0, nil)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -56,7 +56,7 @@ func (p *partition) writeOne(ctx context.Context) (bool, error) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	if len(p.tables) > 1 && p.tables[0] == t { // not dropped meanwhile
-		p.runs = p.index.affordable(append(slices.Clone(p.runs), r))
+		p.runs = p.affordable(append(slices.Clone(p.runs), r))
 		p.tables = p.tables[1:]
 	}
 	signal(p.index.merge)
@@ -192,7 +192,7 @@ func (p *partition) mergeRuns(ctx context.Context, sources []*run) error {
 	}
 	p.mu.Lock()
 	if i := slices.Index(p.runs, sources[0]); i >= 0 && i+len(sources) <= len(p.runs) {
-		p.runs = p.index.affordable(slices.Replace(slices.Clone(p.runs), i, i+len(sources), made))
+		p.runs = p.affordable(slices.Replace(slices.Clone(p.runs), i, i+len(sources), made))
 	}
 	p.mu.Unlock()
 	return p.sweep(ctx)

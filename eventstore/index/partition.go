@@ -8,6 +8,7 @@ import (
 	"math"
 	"slices"
 	"sync"
+	"sync/atomic"
 
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -28,6 +29,8 @@ type partition struct {
 	runs     []*run       // ascending; replaced, never changed
 	tables   []*table     // ascending; all but the last are frozen; empty while nothing was read
 	appended bool         // by this process: then Close leaves no long tail
+
+	filterBytes atomic.Int64 // of the runs' filters
 }
 
 // last is the table that grows, nil while nothing was read. The caller holds mu.
@@ -52,6 +55,7 @@ func (p *partition) drop() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.runs, p.tables = nil, nil
+	p.filterBytes.Store(0)
 }
 
 // add takes up records behind the last table; the caller holds mu.
@@ -246,18 +250,21 @@ func (p *partition) readRuns(ctx context.Context, known []*run) (checkpoint, []*
 	if err := db.loadExtra(ctx, p.n, unknown); err != nil {
 		return at, nil, err
 	}
-	return at, p.index.affordable(runs), nil
+	return at, p.affordable(runs), nil
 }
 
-// affordable leaves the filters out for which there is no room: those of the largest runs first.
-func (x *Index) affordable(runs []*run) []*run {
-	x.mu.Lock()
-	left := x.opts.FilterBytes / int64(max(len(x.partitions), 1))
-	x.mu.Unlock()
+// affordable leaves the filters out for which there is no room: those of the largest runs first. Wallets are not equally hot, so a
+// partition takes what the others leave, and at least its equal share. One that then has more than is left for it gives it back
+// with its next run, so all of them together are within twice the bound at any time.
+func (p *partition) affordable(runs []*run) []*run {
+	left := p.index.filterRoom(p)
+	used := int64(0)
 	bySize := slices.Clone(runs)
 	slices.SortFunc(bySize, func(a, b *run) int { return len(a.filter) - len(b.filter) })
 	for _, r := range bySize {
-		if left -= int64(len(r.filter)) * blockBytes; left >= 0 || len(r.filter) == 0 {
+		bytes := int64(len(r.filter)) * blockBytes
+		if used+bytes <= left || bytes == 0 {
+			used += bytes
 			continue
 		}
 		without := *r
@@ -266,7 +273,21 @@ func (x *Index) affordable(runs []*run) []*run {
 		runs = slices.Clone(runs)
 		runs[i] = &without
 	}
+	p.filterBytes.Store(used)
 	return runs
+}
+
+// filterRoom is how much memory a partition's filters may take.
+func (x *Index) filterRoom(p *partition) int64 {
+	x.mu.Lock()
+	defer x.mu.Unlock()
+	left := x.opts.FilterBytes
+	for _, other := range x.partitions {
+		if other != p {
+			left -= other.filterBytes.Load()
+		}
+	}
+	return max(left, x.opts.FilterBytes/int64(max(len(x.partitions), 1)))
 }
 
 // refresh reads the runs again, because another process has changed them.

@@ -101,7 +101,7 @@ func TestLoadWithoutPages(t *testing.T) {
 			if err != nil || taken["k50"] != 50 {
 				t.Errorf("%v, %v", taken, err)
 			}
-			n, _, err := p.index(7).Check(t.Context(), 0)
+			n, _, err := p.index(7).Check(t.Context(), 0, nil)
 			t.Logf("check: %d, %v", n, err)
 		})
 	}

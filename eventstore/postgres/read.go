@@ -131,6 +131,33 @@ func (s *Store) evidence(ctx context.Context, p eventstore.Position) ([]eventsto
 	return pgx.CollectRows(rows, pgx.RowToStructByPos[eventstore.Evidence])
 }
 
+// EachEvidence calls f with the raw messages of the records from position from up to position to, in order, one at a time. An error of f
+// ends it, and is returned.
+func (s *Store) EachEvidence(ctx context.Context, partition int, from, to int64, f func(seq int64, message eventstore.Evidence) error) error {
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return err
+	}
+	rows, err := s.pool.Query(ctx, "SELECT seq, media_type, body FROM evidence WHERE partition = $1 AND seq BETWEEN $2 AND $3 ORDER BY seq, n", partition, from, to)
+	if err != nil {
+		return fmt.Errorf("read the evidence of partition %d from %d on: %w", partition, from, explain(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		var seq int64
+		var e eventstore.Evidence
+		if err := rows.Scan(&seq, &e.MediaType, &e.Body); err != nil {
+			return fmt.Errorf("read the evidence of partition %d from %d on: %w", partition, from, explain(err))
+		}
+		if err := f(seq, e); err != nil {
+			return err
+		}
+	}
+	if err := rows.Err(); err != nil {
+		return fmt.Errorf("read the evidence of partition %d from %d on: %w", partition, from, explain(err))
+	}
+	return nil
+}
+
 // events reads whole records.
 func (s *Store) events(ctx context.Context, where string, args ...any) ([]eventstore.Record, error) {
 	rows, err := s.pool.Query(ctx, selectEvents+where, args...)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"fmt"
 
+	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/index"
 )
 
@@ -37,10 +38,22 @@ func (s *Store) RenewIndex(ctx context.Context) error {
 
 // CheckIndex compares what finds a partition's records by their names with the records. It returns how many were compared, and the
 // positions of those that claim a dedupe key which an earlier one has. The error says what is wrong, as eventstore.ErrBroken, or
-// that it could not be read.
-func (s *Store) CheckIndex(ctx context.Context, partition int) (checked int64, twice []int64, err error) {
-	checked, twice, err = s.index.Check(ctx, partition)
-	if err != nil {
+// that it could not be read. each is called once, and gives its argument the records as it reads them, in order from the first on; its
+// error is returned. What it does not give, or all if it is nil, is read here.
+func (s *Store) CheckIndex(ctx context.Context, partition int, each func(take func([]eventstore.Record)) error) (checked int64, twice []int64, err error) {
+	var reading error
+	if each != nil {
+		given := each
+		each = func(take func([]eventstore.Record)) error {
+			reading = given(take)
+			return reading
+		}
+	}
+	checked, twice, err = s.index.Check(ctx, partition, each)
+	switch {
+	case reading != nil:
+		return checked, nil, reading
+	case err != nil:
 		return checked, nil, fmt.Errorf("check the index: %w", explain(err))
 	}
 	return checked, twice, nil

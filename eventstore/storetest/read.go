@@ -2,6 +2,7 @@ package storetest
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"fmt"
 	"maps"
@@ -207,6 +208,60 @@ func evidence(t *testing.T, backend Backend) {
 		if _, err := store.Evidence(t.Context(), eventstore.Position{Partition: 0, Seq: seq}); !errors.Is(err, eventstore.ErrNotFound) {
 			t.Errorf("no record %d: %v", seq, err)
 		}
+	}
+	eachEvidence(t, store, want)
+}
+
+// eachEvidence: a store that reads the messages of many records at once gives them in order. Record 2 has those that are wanted; two
+// more are put behind it.
+func eachEvidence(t *testing.T, store eventstore.Store, want []eventstore.Evidence) {
+	t.Helper()
+	log, able := store.(interface {
+		EachEvidence(ctx context.Context, partition int, from, to int64, f func(seq int64, message eventstore.Evidence) error) error
+	})
+	if !able {
+		return
+	}
+	more := series("t", 4, 3)
+	for i, text := range []string{"first", "", "last"} {
+		if text != "" {
+			more[i].Evidence = []eventstore.Evidence{{MediaType: "text/plain", Body: []byte(text)}}
+		}
+	}
+	put(t, store, more...)
+	for _, c := range []struct {
+		from, to int64
+		want     []int64
+	}{
+		{1, 6, []int64{2, 2, 2, 4, 6}},
+		{2, 4, []int64{2, 2, 2, 4}},
+		{3, 5, []int64{4}},
+		{5, 5, nil},
+		{7, 100, nil},
+	} {
+		var seqs []int64
+		err := log.EachEvidence(t.Context(), 0, c.from, c.to, func(seq int64, message eventstore.Evidence) error {
+			seqs = append(seqs, seq)
+			if n := len(seqs) - 1; seq == 2 && (message.MediaType != want[n].MediaType || !bytes.Equal(message.Body, want[n].Body)) {
+				t.Errorf("message %d of record 2 is not the one that was kept", n)
+			}
+			if seq == 6 && string(message.Body) != "last" {
+				t.Errorf("record 6 has %q", message.Body)
+			}
+			return nil
+		})
+		if err != nil || !slices.Equal(seqs, c.want) {
+			t.Errorf("messages of records %d to %d: of %v, want %v: %v", c.from, c.to, seqs, c.want, err)
+		}
+	}
+	enough := errors.New("enough")
+	calls := 0
+	err := log.EachEvidence(t.Context(), 0, 1, 6, func(int64, eventstore.Evidence) error { calls++; return enough })
+	if !errors.Is(err, enough) || calls != 1 {
+		t.Errorf("%d calls, %v", calls, err)
+	}
+	if err := log.EachEvidence(t.Context(), 1<<40, 1, 6, func(int64, eventstore.Evidence) error { return nil }); !errors.Is(err, eventstore.ErrPartition) {
+		t.Errorf("no such partition: %v", err)
 	}
 }
 
