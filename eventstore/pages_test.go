@@ -56,3 +56,34 @@ func TestEachPage(t *testing.T) {
 		}
 	}
 }
+
+// Pages of large records are small: however many fit the number, memory holds some MiB of them.
+func TestPagesOfLargeRecords(t *testing.T) {
+	const last, recordBytes = 3000, 200_000
+	data := make([]byte, recordBytes)
+	most, sum := 0, 0
+	read := func(_ context.Context, after int64, limit int) (records []eventstore.Record, err error) {
+		for seq := after + 1; seq <= last && len(records) < limit; seq++ {
+			r := eventstore.Record{Seq: seq}
+			if seq > 1000 && seq < 2500 { // behind small ones, which let the pages grow
+				r.Data = data
+			}
+			records = append(records, r)
+		}
+		return records, nil
+	}
+	err := eventstore.EachPage(t.Context(), 0, 5000, read, func(records []eventstore.Record) (bool, error) {
+		sum += len(records)
+		if records[0].Seq > 1000 {
+			size := 0
+			for i := range records {
+				size += len(records[i].Data)
+			}
+			most = max(most, size)
+		}
+		return false, nil
+	})
+	if err != nil || sum != last || most > 40<<20 {
+		t.Errorf("%d records, pages of up to %d bytes, %v", sum, most, err)
+	}
+}

@@ -34,6 +34,8 @@ type book struct {
 	order    []string                       // payments, as made
 	postings []posted
 	suspense map[string]SuspenseEntry
+	batches  map[string]*bookBatch
+	lots     []string // batches, as made
 }
 
 type posted struct {
@@ -55,6 +57,7 @@ func newBook(tb fataler, partitions int) *book {
 		now:      time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC),
 		versions: map[string]int64{}, wallets: map[string]*wallet.Wallet{}, payments: map[string]*wallet.Payment{},
 		first: map[string]eventstore.Position{}, suspense: map[string]SuspenseEntry{},
+		batches: map[string]*bookBatch{},
 	}
 }
 
@@ -220,13 +223,15 @@ func (b *book) wander(choose chooser, merchants []string) {
 	m := merchants[choose(len(merchants))]
 	amounts := []string{"300.00", "1000.00", "4999.99"}
 	amount := amounts[choose(len(amounts))]
-	switch choose(5) {
+	switch choose(7) {
 	case 0:
 		b.payin(m, amount)
 	case 1:
 		b.payout(m, amount)
 	case 2:
 		b.fund(m, []string{"10000.00", "-250.10", "0.01"}[choose(3)])
+	case 3, 4:
+		b.wanderBatch(choose, m)
 	default:
 		if len(b.order) > 0 {
 			back := min(len(b.order), 12) // mostly what is new
@@ -329,6 +334,7 @@ func (b *book) equalAnswers(v *Views) {
 		}
 	}
 	b.equalSuspense(v)
+	b.equalBatches(v)
 	b.equalPast(v)
 	b.equalPending(v)
 }

@@ -51,6 +51,18 @@ func (s *standing) usable(p projection) (int64, bool) {
 	return at.generation, there && len(s.marks) > 0 && at.generation > 0 && at.shape == p.shape()
 }
 
+// generations are those of some projections that can be read; missing is the first one that cannot.
+func (s *standing) generations(ps []projection) (found []int64, missing projection) {
+	for _, p := range ps {
+		generation, usable := s.usable(p)
+		if !usable {
+			return nil, p
+		}
+		found = append(found, generation)
+	}
+	return found, nil
+}
+
 // behind tells whether a checkpoint stands before where it stood in other, with nothing else made in between.
 func (s *standing) behind(other *standing) bool {
 	if s.epoch != other.epoch || len(s.marks) != len(other.marks) {

@@ -39,6 +39,9 @@
 // batch does to it. A writer remembers the wallets, accounts and pending payments that it has written, for as long as it alone
 // moves the checkpoint, and reads the others back.
 //
+// A payout batch costs a row for each item, once; what becomes of an item is read from its payout, by its key. Its records are large, so what
+// is read from the log at once is bounded by bytes, too.
+//
 // # Failure
 //
 // When the log or the views are away, Run says so once, backs off, and goes on by itself; reads fail meanwhile, with ErrBehind

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
@@ -14,6 +15,7 @@ type fact struct {
 	record   *eventstore.Record
 	wallet   wallet.Event     // nil: not a wallet's
 	merchant merchant.Event   // nil: not a merchant's, nor an operator's
+	batch    batch.Event      // nil: not a payout batch's
 	postings []wallet.Posting // of a wallet's event
 }
 
@@ -33,6 +35,8 @@ func decode(records []eventstore.Record) ([]fact, error) {
 			}
 		case "merchant", "operator":
 			facts[i].merchant, err = merchant.Decode(r.Type, r.Schema, r.Data)
+		case "batch":
+			facts[i].batch, err = batch.Decode(r.Type, r.Schema, r.Data)
 		default:
 			err = fmt.Errorf("stream %q is of no known kind", r.Stream)
 		}

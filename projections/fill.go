@@ -8,6 +8,7 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -76,13 +77,13 @@ func (b *build) fillPartition(ctx context.Context, partition int) (err error) {
 	b.mu.Unlock()
 
 	group, ctx := errgroup.WithContext(ctx)
-	batches := make(chan batch, readAhead)
+	stretches := make(chan stretch, readAhead)
 	group.Go(func() error {
-		defer close(batches)
-		return b.source(ctx, partition, from, goal, batches)
+		defer close(stretches)
+		return b.source(ctx, partition, from, goal, stretches)
 	})
 	group.Go(func() error {
-		for next := range batches {
+		for next := range stretches {
 			if err := w.advance(ctx, l, from, next); err != nil {
 				return err
 			}
@@ -117,7 +118,7 @@ func (b *build) goal(ctx context.Context, partition int) (int64, error) {
 }
 
 // source reads and decodes up to goal.
-func (b *build) source(ctx context.Context, partition int, from mark, goal int64, batches chan<- batch) error {
+func (b *build) source(ctx context.Context, partition int, from mark, goal int64, stretches chan<- stretch) error {
 	for from.seq < goal {
 		next, err := b.v.read(ctx, partition, from, int(min(int64(b.v.opts.Batch), goal-from.seq)))
 		if err != nil {
@@ -127,7 +128,7 @@ func (b *build) source(ctx context.Context, partition int, from mark, goal int64
 			return fmt.Errorf("record %d:%d: %w", partition, goal, eventstore.ErrNotFound)
 		}
 		select {
-		case batches <- next:
+		case stretches <- next:
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -137,7 +138,7 @@ func (b *build) source(ctx context.Context, partition int, from mark, goal int64
 }
 
 // took notes that a batch is in the build.
-func (b *build) took(partition int, taken batch) {
+func (b *build) took(partition int, taken stretch) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.marks[partition] = taken.to
@@ -157,6 +158,8 @@ func (b *build) took(partition int, taken batch) {
 type tally struct {
 	payments, lines, suspended int64
 	debits, credits            int64 // minor units of all currencies together
+	batches, items, refused    int64
+	submitted                  int64 // by the items of batches; minor units of all currencies together
 	wallets, owners            map[string]bool
 }
 
@@ -165,8 +168,12 @@ func newTally() tally { return tally{wallets: map[string]bool{}, owners: map[str
 func (t *tally) add(facts []fact) {
 	for i := range facts {
 		f := &facts[i]
-		if f.merchant != nil {
+		switch {
+		case f.merchant != nil:
 			t.owners[f.record.Stream] = true
+			continue
+		case f.batch != nil:
+			t.addBatch(f.batch)
 			continue
 		}
 		t.wallets[f.record.Stream] = true
@@ -183,6 +190,21 @@ func (t *tally) add(facts []fact) {
 			t.debits += debit
 			t.credits += credit
 		}
+	}
+}
+
+func (t *tally) addBatch(e batch.Event) {
+	switch e := e.(type) {
+	case *batch.Submitted:
+		t.batches++
+	case *batch.ItemsAdded:
+		t.items += int64(len(e.Items))
+		for i := range e.Items {
+			amount, _ := e.Items[i].Amount.Minor() // one that does not fit was refused when it was written
+			t.submitted += amount
+		}
+	case *batch.Drawn:
+		t.refused += int64(len(e.Refused))
 	}
 }
 
@@ -208,6 +230,12 @@ func (b *build) check(ctx context.Context, w *writer) error {
 		"suspense": {{"SELECT count(*) FROM suspense_%d", b.tally.suspended}},
 		"merchants": {
 			{"SELECT (SELECT count(*) FROM merchants_%[1]d) + (SELECT count(*) FROM operators_%[1]d)", int64(len(b.tally.owners))},
+		},
+		"batches": {
+			{"SELECT count(*) FROM batches_%d", b.tally.batches},
+			{"SELECT count(*) FROM batch_items_%d", b.tally.items},
+			{"SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM batch_items_%d", b.tally.submitted},
+			{"SELECT count(*) FROM batch_refusals_%d", b.tally.refused},
 		},
 	}
 	for _, t := range b.targets {

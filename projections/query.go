@@ -44,22 +44,27 @@ func number(ctx context.Context, v *Views, p projection, what, clause string, ar
 
 // serving calls read with the generation of a projection that serves; again, when that was dropped in between.
 func (v *Views) serving(ctx context.Context, p projection, read func(generation int64) error) error {
+	return v.servingAll(ctx, []projection{p}, func(generations []int64) error { return read(generations[0]) })
+}
+
+// servingAll is serving for a read of several projections.
+func (v *Views) servingAll(ctx context.Context, ps []projection, read func(generations []int64) error) error {
 	for try := 1; ; try++ {
 		at, _ := v.standing()
-		generation, usable := at.usable(p)
-		if !usable {
+		generations, missing := at.generations(ps)
+		if missing != nil {
 			at, err := v.refresh(ctx)
 			if err != nil {
 				return err
 			}
-			if generation, usable = at.usable(p); !usable {
-				return fmt.Errorf("%w: %s is being built", ErrBehind, p.name())
+			if generations, missing = at.generations(ps); missing != nil {
+				return fmt.Errorf("%w: %s is being built", ErrBehind, missing.name())
 			}
 		}
-		err := read(generation)
+		err := read(generations)
 		if !errors.Is(err, errNoTable) || try == tries {
 			if err != nil {
-				return fmt.Errorf("read the view %s: %w", p.name(), err)
+				return fmt.Errorf("read the view %s: %w", ps[0].name(), err)
 			}
 			return nil
 		}

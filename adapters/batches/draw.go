@@ -25,10 +25,9 @@ const Actor = "system:batches"
 
 // memory is the payload of a job.
 type memory struct {
-	Merchant string `json:"merchant"`
-	Batch    string `json:"batch"`
-	Failures int    `json:"failures,omitempty"`
-	Looks    int    `json:"looks,omitempty"` // at payouts that have not ended yet
+	batch.Of
+	Failures int `json:"failures,omitempty"`
+	Looks    int `json:"looks,omitempty"` // at payouts that have not ended yet
 }
 
 func (m memory) bytes() []byte {
@@ -74,7 +73,7 @@ func (s *Service) Handle(ctx context.Context, r eventstore.Record) error {
 	of := e.Header()
 	return s.jobs.Put(ctx, work.Job{
 		Kind: Jobs, Key: fmt.Sprintf("%s %s", of.Batch, r.Position()), Group: groupOf(of.Batch, e), Order: r.Seq,
-		Due: due, Payload: memory{Merchant: of.Merchant, Batch: of.Batch}.bytes(),
+		Due: due, Payload: memory{Of: of}.bytes(),
 	})
 }
 
@@ -99,7 +98,7 @@ func (s *Service) Recover(ctx context.Context) error {
 			after = of.Batch
 			err := s.jobs.Put(ctx, work.Job{
 				Kind: Jobs, Key: of.Batch + " recovered", Group: of.Batch, Due: s.opts.Clock(),
-				Payload: memory{Merchant: of.Merchant, Batch: of.Batch}.bytes(),
+				Payload: memory{Of: of}.bytes(),
 			})
 			if err != nil {
 				return err
@@ -144,7 +143,7 @@ func (s *Service) handle(ctx context.Context, j work.Job) work.Outcome {
 // advance draws what is not drawn, and ends the batch when all of its payouts have ended. ended: there is nothing to do, or not
 // before another record comes.
 func (s *Service) advance(ctx context.Context, m memory) (ended bool, err error) {
-	b, err := s.ledger.Batch(ctx, m.Merchant, m.Batch)
+	b, err := s.ledger.Batch(ctx, m.Of)
 	if err != nil {
 		return false, err
 	}

@@ -25,7 +25,7 @@ import (
 // Ledger is where batches and their payouts are decided. Errors are *domain.Error, *executor.DuplicateError and the executor's.
 type Ledger interface {
 	SubmitBatch(ctx context.Context, c batch.Command, o eventstore.Origin) (batch.Batch, error)
-	Batch(ctx context.Context, merchantID, id string) (batch.Batch, error)
+	Batch(ctx context.Context, of batch.Of) (batch.Batch, error)
 	EachChunk(ctx context.Context, merchantID, id string, after int, f func(chunk int, items []batch.Item) error) error
 	// Initiate makes payouts of one merchant, each by itself, under the command ids given. There is one error for each.
 	Initiate(ctx context.Context, merchantID string, payouts []wallet.InitiatePayout, ids []uuid.UUID, o eventstore.Origin) []error
@@ -173,7 +173,7 @@ func (s *Service) announce(ctx context.Context, r *Request) (b batch.Batch, repe
 	if !ok || first.Merchant != r.Merchant.ID || first.Ref != r.Ref || first.Digest != r.Digest {
 		return batch.Batch{}, false, domain.Errorf(domain.Duplicate, "batch_ref %s was used for another batch", r.Ref)
 	}
-	if b, err = s.ledger.Batch(ctx, r.Merchant.ID, first.Batch); err != nil {
+	if b, err = s.ledger.Batch(ctx, first.Of); err != nil {
 		return batch.Batch{}, true, err
 	}
 	if b.Status == batch.Receiving && (b.Fee != rule(r.Merchant.Plan) || !b.Commission.Equal(r.Commission)) {

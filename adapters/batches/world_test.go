@@ -20,7 +20,6 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/khata-ledger/khata/adapters/batches"
-	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/merchant"
@@ -105,13 +104,8 @@ func (l *books) SubmitBatch(_ context.Context, c batch.Command, _ eventstore.Ori
 	return *b, nil
 }
 
-func (l *books) Batch(_ context.Context, _, id string) (batch.Batch, error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if b := l.batches[id]; b != nil {
-		return *b, nil
-	}
-	return batch.Batch{}, domain.Errorf(domain.NotFound, "there is no batch %s", id)
+func (l *books) Batch(ctx context.Context, of batch.Of) (batch.Batch, error) {
+	return l.SubmitBatch(ctx, batch.Look{Base: batch.Base{Of: of}}, eventstore.Origin{})
 }
 
 func (l *books) EachChunk(_ context.Context, _, id string, after int, f func(int, []batch.Item) error) error {
@@ -326,7 +320,7 @@ func (w *world) until(what string, is func() bool) {
 
 func (w *world) batch(id string) batch.Batch {
 	w.t.Helper()
-	b, err := w.books.Batch(w.t.Context(), merchantID, id)
+	b, err := w.books.Batch(w.t.Context(), batch.Of{Merchant: merchantID, Currency: money.INR, Batch: id})
 	if err != nil {
 		w.t.Fatal(err)
 	}

@@ -31,7 +31,7 @@ type Checkpoints interface {
 
 // Options of a Bus. Zero values mean the defaults.
 type Options struct {
-	Batch        int           // records of one read; default 500
+	Batch        int           // records of one read, fewer where they are large; default 256
 	Window       int           // messages of a partition that may be unacknowledged at a time; default 1
 	Gap          time.Duration // of a partition that keeps growing, the log is read this often at most; default 10 ms
 	FlushRecords int64         // acknowledged records after which the checkpoint is written; default 5,000
@@ -52,7 +52,7 @@ func (o Options) withDefaults() Options {
 	set(&o.MinBackoff, 50*time.Millisecond)
 	set(&o.MaxBackoff, 5*time.Second)
 	if o.Batch <= 0 {
-		o.Batch = 500
+		o.Batch = 256
 	}
 	if o.Window <= 0 {
 		o.Window = 1

@@ -77,10 +77,10 @@ func newMessage(ctx context.Context, r *eventstore.Record, inside bool) *message
 	return msg
 }
 
-// merchantOf reads "wallet:mer_x:INR" and "merchant:mer_x".
+// merchantOf reads "wallet:mer_x:INR", "batch:mer_x:bat_y" and "merchant:mer_x".
 func merchantOf(stream string) string {
 	kind, rest, _ := strings.Cut(stream, ":")
-	if kind != "wallet" && kind != "merchant" {
+	if kind != "wallet" && kind != "merchant" && kind != "batch" {
 		return ""
 	}
 	id, _, _ := strings.Cut(rest, ":")

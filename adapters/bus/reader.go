@@ -1,6 +1,7 @@
 package bus
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -30,6 +31,7 @@ type reader struct {
 
 	stored int64     // the checkpoint as we know it
 	read   int64     // everything up to here is in the window, was acknowledged, or is of no interest
+	limit  int       // of the next read; 0: nothing was read yet
 	readAt time.Time // when the log was read last
 	since  time.Time // when the checkpoint fell behind, or records were first in the window; zero while neither is so
 	window *window
@@ -110,9 +112,13 @@ func (r *reader) acked() int64 {
 // follow handles one batch of records, or waits until there are some.
 func (r *reader) follow(ctx context.Context) error {
 	r.readAt = time.Now()
-	records, err := r.bus.reads.read(ctx, r.partition, r.read, r.bus.options.Batch)
+	limit := cmp.Or(r.limit, r.bus.options.Batch) // in the same pages as the other consumers, who share them
+	records, err := r.bus.reads.read(ctx, r.partition, r.read, limit)
 	if err != nil {
 		return err
+	}
+	if len(records) > 0 {
+		r.limit = eventstore.NextPage(records, limit, r.bus.options.Batch)
 	}
 	if len(records) == 0 {
 		return r.idle(ctx)

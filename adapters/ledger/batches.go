@@ -30,7 +30,7 @@ func (l *Ledger) Batch(ctx context.Context, of batch.Of) (batch.Batch, error) {
 // ends it, and is returned.
 func (l *Ledger) EachChunk(ctx context.Context, merchantID, id string, after int, f func(chunk int, items []batch.Item) error) error {
 	chunk := 0
-	return l.eachOf(ctx, l.Partition(merchantID), batch.Stream(id), func(r *eventstore.Record) (bool, error) {
+	return l.eachOf(ctx, l.Partition(merchantID), batch.Stream(merchantID, id), func(r *eventstore.Record) (bool, error) {
 		if r.Type != (*batch.ItemsAdded).Type(nil) {
 			return false, nil
 		}

@@ -102,11 +102,11 @@ func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 			streamNeed(m.walletStream(of)),
 			executor.Need{Kind: executor.Subject, Name: of.Payment, Fresh: fresh(c)})
 		if p, ok := c.(wallet.InitiatePayout); ok && p.Batch != "" {
-			needs = append(needs, streamNeed(batch.Stream(p.Batch)))
+			needs = append(needs, streamNeed(batch.Stream(p.Merchant, p.Batch)))
 		}
 		return needs
 	case batch.Command:
-		return append(needs, streamNeed(batch.Stream(c.Target().Batch)))
+		return append(needs, streamNeed(batch.Stream(c.Target().Merchant, c.Target().Batch)))
 	case operatorCommand:
 		return append(needs, streamNeed(operatorStream(c.Target().Merchant)))
 	case merchantCommand:
@@ -227,7 +227,7 @@ func batchEvents(c batch.Command, events []batch.Event, out []executor.Event) ([
 			return nil, err
 		}
 		out = append(out, executor.Event{
-			Stream: batch.Stream(of.Batch), Subject: of.Batch,
+			Stream: batch.Stream(of.Merchant, of.Batch), Subject: of.Batch,
 			Type: e.Type(), Schema: e.Schema(), EffectiveAt: c.Effective(), Data: data, Fact: e,
 		})
 	}

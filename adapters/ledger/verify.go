@@ -9,7 +9,6 @@ import (
 	"strings"
 	"sync"
 
-	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -301,7 +300,7 @@ func (v *verifier) page(ctx context.Context, records []eventstore.Record) error 
 		r := &records[i]
 		s := v.stream(r.Stream)
 		fact := v.event(r, s)
-		v.note(checkStreams, r.Position(), v.order(r, s, fact), 1)
+		v.note(checkStreams, r.Position(), v.order(r, s), 1)
 		v.note(checkKeys, r.Position(), nil, int64(len(r.Keys))) // what is wrong with them is found by index, or by keys
 		if err := v.expect(ctx, r, s); err != nil {
 			return err
@@ -317,23 +316,14 @@ func (v *verifier) page(ctx context.Context, records []eventstore.Record) error 
 }
 
 // order tells whether a record is not the next one of its stream, or not where one looks for it.
-func (v *verifier) order(r *eventstore.Record, s *stream, fact any) error {
+func (v *verifier) order(r *eventstore.Record, s *stream) error {
 	due := s.version + 1
 	s.version = r.Version
 	if r.Version != due {
 		return fmt.Errorf("stream %s is at version %d where %d is due", r.Stream, r.Version, due)
 	}
-	home, owner := s.home, ownerOf(r.Stream)
-	if strings.HasPrefix(r.Stream, "batch:") { // only its events say whose it is
-		e, ok := fact.(batch.Event)
-		if !ok {
-			return nil // which is wrong in itself
-		}
-		owner = e.Header().Merchant
-		home = eventstore.PartitionOf(owner, v.count)
-	}
-	if home != r.Partition {
-		return fmt.Errorf("stream %s is in partition %d, where nobody looks for %s", r.Stream, r.Partition, owner)
+	if s.home != r.Partition {
+		return fmt.Errorf("stream %s is in partition %d, where nobody looks for %s", r.Stream, r.Partition, ownerOf(r.Stream))
 	}
 	return nil
 }
@@ -385,7 +375,7 @@ func (v *verifier) snapshots(r *eventstore.Record) {
 	}
 }
 
-// ownerOf is whom a stream belongs to: "wallet:mer_x:INR", "merchant:mer_x", "operator:opr_x"; not "batch:bat_x".
+// ownerOf is whom a stream belongs to: "wallet:mer_x:INR", "merchant:mer_x", "operator:opr_x", "batch:mer_x:bat_y".
 func ownerOf(stream string) string {
 	_, rest, _ := strings.Cut(stream, ":")
 	owner, _, _ := strings.Cut(rest, ":")

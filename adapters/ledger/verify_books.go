@@ -81,7 +81,7 @@ func misplaced(r *eventstore.Record, s *stream, fact any) error {
 		stream, subject = kind+":"+e.Subject(), e.Subject()
 	case batch.Event:
 		of := e.Header()
-		stream, subject = batch.Stream(of.Batch), of.Batch
+		stream, subject = batch.Stream(of.Merchant, of.Batch), of.Batch
 	}
 	if r.Stream != stream || r.Subject != subject {
 		return fmt.Errorf("an event about %s of %s stands under %s of %s", subject, stream, r.Subject, r.Stream)

@@ -287,10 +287,10 @@ func TestVerifyBatches(t *testing.T) {
 		stream, subject string
 		check           string // that finds it wrong; "" for none
 	}{
-		"sound":               {home, "batch:bat_1", "bat_1", ""},
-		"another's partition": {(home + 1) % 3, "batch:bat_1", "bat_1", "streams"},
-		"another batch":       {home, "batch:bat_2", "bat_2", "events"},
-		"another subject":     {home, "batch:bat_1", "bat_2", "events"},
+		"sound":               {home, "batch:" + merchantA + ":bat_1", "bat_1", ""},
+		"another's partition": {(home + 1) % 3, "batch:" + merchantA + ":bat_1", "bat_1", "streams"},
+		"another batch":       {home, "batch:" + merchantA + ":bat_2", "bat_2", "events"},
+		"another subject":     {home, "batch:" + merchantA + ":bat_1", "bat_2", "events"},
 	} {
 		log := memory.New(3)
 		head, err := log.Head(t.Context(), c.partition)

@@ -210,12 +210,23 @@ func (w *world) ledger(answer any, args ...string) {
 	}
 }
 
-// run runs a subcommand; out is stdout, or stderr when it failed without a word on stdout.
+// run runs a subcommand on the stores; out is stdout, or stderr when it failed without a word on stdout.
 func (w *world) run(args ...string) (out string, code int) {
 	w.t.Helper()
-	ctx, cancel := context.WithTimeout(w.t.Context(), time.Minute)
+	return w.execute(append(args, "--db", w.db, "--master-key-file", w.keyFile())...)
+}
+
+// client runs a subcommand that speaks to the server as a merchant.
+func (w *world) client(m testMerchant, args ...string) (out string, code int) {
+	w.t.Helper()
+	return w.execute(append(args, "--url", "http://"+w.addr, "--api-key", m.Key)...)
+}
+
+func (w *world) execute(args ...string) (out string, code int) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary(w.t), append(args, "--db", w.db, "--master-key-file", w.keyFile())...)
+	cmd := exec.CommandContext(ctx, binary(w.t), args...)
 	cmd.Dir = w.dir
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr

@@ -58,9 +58,10 @@ func (s *server) dialect(zone *time.Location) (*klyropay.API, error) {
 	return klyropay.New(
 		klyropay.Ports{
 			Merchants: s.ports, Ledger: s.ports, Log: s.ports, Vault: s.stores.vault, Answers: s.stores.work, Payments: s.views, Lists: s.ports,
+			Batches: batchService{s.batches}, BatchViews: s.views, BatchFiles: batchFiles{},
 		},
 		klyropay.Options{
-			MaxBody: int64(s.cfg.MaxBody), RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit,
+			MaxBody: int64(s.cfg.MaxBody), MaxBatchBody: int64(s.cfg.MaxBatchBody), RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit,
 			PayinExpiry: s.cfg.PayinExpiry, GatewayWait: s.cfg.GatewayWait, Zone: zone,
 			VPA: s.cfg.PayeeVPA, PayeeName: s.cfg.PayeeName, Gateway: gatewayName, Logger: s.logger,
 		})

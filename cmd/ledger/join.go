@@ -8,6 +8,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/khata-ledger/khata/adapters/batches"
 	"github.com/khata-ledger/khata/adapters/bus"
 	"github.com/khata-ledger/khata/adapters/gateway"
 	"github.com/khata-ledger/khata/adapters/ledger"
@@ -50,6 +51,9 @@ func (s *server) join(ctx context.Context, base string) (err error) {
 	s.outbox = webhook.NewOutbox(s.stores.log, s.ledger, s.webhooks, time.Now)
 	s.sender = webhook.NewSender(s.webhooks, s.ledger, s.stores.vault, webhook.Options{
 		Attempts: s.cfg.CallbackAttempts, Gap: s.cfg.CallbackGap, Allow: prefixes(s.cfg.CallbackAllow), Logger: s.logger.With("part", "callbacks"),
+	})
+	s.batches = batches.New(s.ledger, s.stores.vault, openBatches{s.views}, s.stores.work, batches.Options{
+		NewID: newID, Lease: jobLease, Log: s.logger.With("part", "batches"),
 	})
 	return s.joinBus(ctx)
 }
@@ -95,6 +99,7 @@ func (s *server) joinBus(ctx context.Context) error {
 		{"expiry", "payin", s.expiry.Handle, s.expiry.Types()},
 		{"callbacks", "payin", s.outbox.Handle, s.outbox.Types()},
 		{"callbacks", "payout", s.outbox.Handle, s.outbox.Types()},
+		{"batches", "batch", s.batches.Handle, s.batches.Types()},
 	}
 	if s.dispatch != nil {
 		consumers = append(consumers, consumer{"dispatch", "payout", s.dispatch.Handle, s.dispatch.Types()})

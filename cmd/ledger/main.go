@@ -27,6 +27,7 @@ type commandLine struct {
 	Wallet   walletCommand   `cmd:"" help:"Show and adjust wallets."`
 	Suspense suspenseCommand `cmd:"" help:"Payments that fit no payin: list, credit, refund."`
 	Payout   payoutCommand   `cmd:"" help:"Resolve payouts that no bank answers."`
+	Batch    batchCommand    `cmd:"" help:"Submit files of payouts to a server, and watch them."`
 	Callback callbackCommand `cmd:"" help:"List and resend callbacks."`
 	Replay   replayCommand   `cmd:"" help:"Show the events of a payment, wallet or merchant, with balances."`
 	Verify   verifyCommand   `cmd:"" help:"Check the log and the views."`

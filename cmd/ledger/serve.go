@@ -13,6 +13,7 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus"
 
+	"github.com/khata-ledger/khata/adapters/batches"
 	"github.com/khata-ledger/khata/adapters/bus"
 	"github.com/khata-ledger/khata/adapters/gateway"
 	"github.com/khata-ledger/khata/adapters/httpapi"
@@ -40,6 +41,7 @@ type serveCommand struct {
 	TrustedProxy      []addressRange `help:"Whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
 	RateLimit         int            `default:"600" help:"Requests that a key may make in a minute; 0: no limit."`
 	MaxBody           byteSize       `default:"1MiB" help:"Larger request bodies are refused."`
+	MaxBatchBody      byteSize       `default:"64MiB" help:"Larger bodies of batches are refused."`
 	Queue             int            `default:"8192" help:"Commands that wait to be decided."`
 	BatchMax          int            `default:"2500" help:"Commands that are decided at once."`
 	TimeZone          string         `default:"Asia/Kolkata" help:"Time zone of from_date and to_date."`
@@ -80,8 +82,8 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--queue and --batch-max must be at least 1")
 	case c.BatchMax > executor.MaxBatch:
 		return fmt.Errorf("--batch-max must be at most %d", executor.MaxBatch)
-	case c.MaxBody < 1:
-		return errors.New("--max-body must be at least 1 byte")
+	case c.MaxBody < 1 || c.MaxBatchBody < 1:
+		return errors.New("--max-body and --max-batch-body must be at least 1 byte")
 	case c.RateLimit < 0:
 		return errors.New("--rate-limit must not be negative")
 	case c.DrainNotice < 0:
@@ -122,6 +124,7 @@ type server struct {
 	outbox   *webhook.Outbox
 	sender   *webhook.Sender
 	webhooks *webhook.Store
+	batches  *batches.Service
 	metrics  *prometheus.Registry
 	counts   *counters
 	ready    *httpapi.Readiness

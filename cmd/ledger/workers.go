@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"sync"
 	"time"
 )
@@ -19,6 +20,7 @@ func (s *server) startWorkers(ctx context.Context, running *sync.WaitGroup) {
 	run("views", s.views.Run)
 	run("bus", s.router.Run)
 	run("expiry", s.expiry.Run)
+	run("batches", s.batches.Run)
 	run("prune", s.prune)
 	running.Go(func() { s.sender.Run(ctx) })
 	if s.dispatch != nil {
@@ -30,10 +32,10 @@ func (s *server) startWorkers(ctx context.Context, running *sync.WaitGroup) {
 	run("recover", s.recover)
 }
 
-// recover makes the jobs again that pending payments need, in case work storage was lost. The views tell which those are.
+// recover makes the jobs again that pending payments and batches need, in case work storage was lost. The views tell which those are.
 func (s *server) recover(ctx context.Context) error {
 	for {
-		err := s.expiry.Recover(ctx, s.ports)
+		err := errors.Join(s.expiry.Recover(ctx, s.ports), s.batches.Recover(ctx))
 		if err == nil && s.dispatch != nil {
 			err = s.dispatch.Recover(ctx, s.ports)
 		}

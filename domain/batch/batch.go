@@ -83,7 +83,7 @@ type Of struct {
 }
 
 // Stream is the name of a batch's stream.
-func Stream(id string) string { return "batch:" + id }
+func Stream(merchant, id string) string { return "batch:" + merchant + ":" + id }
 
 // Item is one payout to be made.
 type Item struct {

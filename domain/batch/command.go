@@ -79,5 +79,8 @@ type NoteDrawn struct {
 	Refused []Refusal
 }
 
+// Look changes nothing: the answer is the batch as it is.
+type Look struct{ Base }
+
 // Complete says that every payout of the batch has ended.
 type Complete struct{ Base }

@@ -37,6 +37,8 @@ func Decide(b *Batch, c Command) ([]Event, error) {
 		return noteDrawn(b, c)
 	case Complete:
 		return complete(b)
+	case Look:
+		return nil, nil
 	}
 	return nil, fmt.Errorf("batch: command %T is not known", c)
 }
@@ -143,10 +145,12 @@ func noteDrawn(b *Batch, c NoteDrawn) ([]Event, error) {
 	if b.Status != Processing && b.Status != Cancelled || c.Chunk != b.Drawn+1 || c.Chunk > b.Received {
 		return nil, domain.Errorf(domain.Stale, "drawing chunk %d of batch %s, which is %s and has drawn %d", c.Chunk, b.Batch, b.Status, b.Drawn)
 	}
+	last := (c.Chunk - 1) * ChunkSize
 	for _, r := range c.Refused {
-		if r.Index <= (c.Chunk-1)*ChunkSize || r.Index > min(c.Chunk*ChunkSize, b.Count) {
-			return nil, fmt.Errorf("batch %s: item %d is not in chunk %d", b.Batch, r.Index, c.Chunk)
+		if r.Index <= last || r.Index > min(c.Chunk*ChunkSize, b.Count) {
+			return nil, fmt.Errorf("batch %s: refused item %d is not in chunk %d, or not behind %d", b.Batch, r.Index, c.Chunk, last)
 		}
+		last = r.Index
 	}
 	return []Event{&Drawn{Of: b.Of, Chunk: c.Chunk, Refused: c.Refused}}, nil
 }

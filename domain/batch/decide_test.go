@@ -123,6 +123,7 @@ func TestRepeatsChangeNothing(t *testing.T) {
 		{whole(NoApproval)[:2], whole(NoApproval)[1]},
 		{done, NoteDrawn{Base: maya, Chunk: 2}},
 		{done, Complete{maya}},
+		{done, Look{maya}},
 		{with(whole(NoApproval), Cancel{ravi, "wrong file"}), Cancel{ravi, "again"}},
 	} {
 		if events, err := Decide(after(t, c.before...), c.again); err != nil || len(events) > 0 {
@@ -167,6 +168,7 @@ func TestRefusals(t *testing.T) {
 		{"drawing without approval", whole(ApprovalRequired), NoteDrawn{Base: maya, Chunk: 1}, domain.Stale},
 		{"drawing out of order", whole(NoApproval), NoteDrawn{Base: maya, Chunk: 2}, domain.Stale},
 		{"refusing another chunk's item", whole(NoApproval), NoteDrawn{Base: maya, Chunk: 1, Refused: []Refusal{{Index: ChunkSize + 1}}}, fault},
+		{"refusing an item twice", whole(NoApproval), NoteDrawn{Base: maya, Chunk: 1, Refused: []Refusal{{Index: 2}, {Index: 2}}}, fault},
 		{"completing too early", with(whole(NoApproval), NoteDrawn{Base: maya, Chunk: 1}), Complete{maya}, domain.Stale},
 	} {
 		events, err := Decide(after(t, c.before...), c.then)

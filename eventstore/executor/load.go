@@ -180,9 +180,9 @@ func (x *Executor) loadStream(n Need) error {
 // foldRest brings a stream behind its records that are not in it yet. Broken is what cannot be read of them, err that the
 // store cannot be.
 func (x *Executor) foldRest(e *entry) (broken, err error) {
-	for {
+	for limit := eventstore.NextPage(nil, 0, streamPage); ; {
 		ctx, cancel := x.within() // for a page each: a long history may take longer than one call should
-		records, err := x.log.ReadStream(ctx, x.partition, e.name, e.seq, streamPage)
+		records, err := x.log.ReadStream(ctx, x.partition, e.name, e.seq, limit)
 		cancel()
 		if err != nil {
 			return nil, fmt.Errorf("reading stream %s: %w", e.name, err)
@@ -192,9 +192,10 @@ func (x *Executor) foldRest(e *entry) (broken, err error) {
 				return err, nil
 			}
 		}
-		if len(records) < streamPage {
+		if len(records) < limit {
 			return nil, nil
 		}
+		limit = eventstore.NextPage(records, limit, streamPage)
 	}
 }
 

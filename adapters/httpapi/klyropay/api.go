@@ -101,17 +101,25 @@ type Ports struct {
 	Answers   Answers
 	Payments  Payments
 	Lists     Lists
+
+	Batches    Batches // nil: the API has no batches
+	BatchViews BatchViews
+	BatchFiles BatchFiles
 }
 
 // Options configure the API. Zero values of Zone, Clock, Logger and the bounds take the defaults; a zero GatewayWait means not to
 // wait, and zero limits mean none.
 type Options struct {
 	MaxBody      int64          // bytes of a request body; default 1 MiB
+	MaxBatchBody int64          // bytes of a batch's body; default 64 MiB
 	RateLimit    int            // requests per key and minute
 	FailureLimit int            // failed authentications per address and minute
 	PayinExpiry  time.Duration  // default 10 minutes
 	GatewayWait  time.Duration  // how long a payout's answer waits for the bank
 	SubmitWithin time.Duration  // how long a command may take to be durable; default 15 s
+	BatchUpload  time.Duration  // how long the body of a batch may take to arrive; default 5 minutes
+	BatchWithin  time.Duration  // how long a batch that has arrived may take to be durable; default 2 minutes
+	TempDir      string         // where a batch is kept while it is read: on a disk, not in memory; default os.TempDir
 	Zone         *time.Location // of from_date and to_date; default Asia/Kolkata
 	VPA          string         // who is paid: the UPI address in intent_url; required
 	PayeeName    string         // and the name; required
@@ -125,6 +133,9 @@ const (
 	DefaultFailureLimit = 300
 	defaultPayinExpiry  = 10 * time.Minute
 	defaultSubmitWithin = 15 * time.Second
+	defaultBatchUpload  = 5 * time.Minute
+	defaultBatchWithin  = 2 * time.Minute
+	DefaultMaxBatchBody = 64 << 20
 )
 
 // API serves the dialect.
@@ -133,6 +144,7 @@ type API struct {
 	opts     Options
 	requests *httpapi.Limiter // by key id
 	failures *httpapi.Limiter // by address
+	uploads  *uploads
 }
 
 // New makes the API. It refuses options that leave open who collects payins.
@@ -142,6 +154,15 @@ func New(p Ports, o Options) (*API, error) {
 	}
 	if o.MaxBody <= 0 {
 		o.MaxBody = httpapi.DefaultMaxBody
+	}
+	if o.MaxBatchBody <= 0 {
+		o.MaxBatchBody = DefaultMaxBatchBody
+	}
+	if o.BatchUpload <= 0 {
+		o.BatchUpload = defaultBatchUpload
+	}
+	if o.BatchWithin <= 0 {
+		o.BatchWithin = defaultBatchWithin
 	}
 	if o.PayinExpiry <= 0 {
 		o.PayinExpiry = defaultPayinExpiry
@@ -158,7 +179,10 @@ func New(p Ports, o Options) (*API, error) {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &API{ports: p, opts: o, requests: httpapi.NewLimiter(o.RateLimit), failures: httpapi.NewLimiter(o.FailureLimit)}, nil
+	return &API{
+		ports: p, opts: o, requests: httpapi.NewLimiter(o.RateLimit), failures: httpapi.NewLimiter(o.FailureLimit),
+		uploads: newUploads(),
+	}, nil
 }
 
 // Paths of the API.
@@ -172,6 +196,13 @@ const (
 	PathPayout          = "/api/v1/transactions/service/payout/{transaction_id}"
 	PathPayoutByRequest = "/api/v1/transactions/service/payout/request/{partner_request_id}"
 	PathBalance         = "/api/v1/wallet/balance"
+
+	PathBatches       = "/api/v1/services/payout/batches"
+	PathBatchTemplate = PathBatches + "/template"
+	PathBatch         = PathBatches + "/{batch_id}"
+	PathBatchItems    = PathBatch + "/items"
+	PathBatchResults  = PathBatch + "/results"
+	PathBatchCancel   = PathBatch + "/cancel"
 )
 
 // Register adds the API's routes.
@@ -186,6 +217,16 @@ func (a *API) Register(rt *httpapi.Router) {
 	rt.Handle(get, PathPayout, a.guard(access{service: merchant.Payout}, a.payout))
 	rt.Handle(get, PathPayoutByRequest, a.guard(access{service: merchant.Payout}, a.payoutByRequest))
 	rt.Handle(get, PathBalance, a.guard(access{}, a.balance))
+	if a.ports.Batches == nil {
+		return
+	}
+	rt.Handle(post, PathBatches, a.guard(access{service: merchant.Payout, full: true}, a.submitBatch))
+	rt.Handle(get, PathBatches, a.guard(access{service: merchant.Payout}, a.batches))
+	rt.Handle(get, PathBatchTemplate, a.guard(access{service: merchant.Payout}, a.batchTemplate))
+	rt.Handle(get, PathBatch, a.guard(access{service: merchant.Payout}, a.batch))
+	rt.Handle(get, PathBatchItems, a.guard(access{service: merchant.Payout}, a.batchItems))
+	rt.Handle(get, PathBatchResults, a.guard(access{service: merchant.Payout}, a.batchResults))
+	rt.Handle(post, PathBatchCancel, a.guard(access{service: merchant.Payout, full: true}, a.cancelBatch))
 }
 
 // india is Asia/Kolkata, which has had no other offset since 1945.

@@ -184,20 +184,22 @@ func (a *API) held(ctx context.Context, at eventstore.Position) (payment, body s
 	return record.Subject, meta.BodyHash, nil
 }
 
-// origin says where a command comes from. What is personal in it, the body and the address, is evidence, which gets sealed.
+// origin says where a command comes from. What is personal in it, the body and the address, is evidence, which gets sealed. The
+// body of a batch is none: its items are in the events. Then body is nil.
 func origin(c *caller, id uuid.UUID, claim claim, body []byte) eventstore.Origin {
 	b := httpapi.AppendString([]byte(`{"key_id":`), c.key.ID)
 	b = httpapi.AppendString(append(b, `,"client_ip":`...), c.exchange.Client.String())
 	b = httpapi.AppendString(append(b, `,"request_id":`...), c.exchange.ID)
-	o := eventstore.Origin{
-		Command: id, Actor: "key:" + c.key.ID, Request: c.exchange.ID, BodyHash: claim.body,
-		Evidence: []eventstore.Evidence{
-			{MediaType: "application/json", Body: body},
-			{MediaType: "application/vnd.khata.origin+json", Body: append(b, '}')},
-		},
+	o := eventstore.Origin{Command: id, Actor: actor(c), Request: c.exchange.ID, BodyHash: claim.body}
+	if body != nil {
+		o.Evidence = append(o.Evidence, eventstore.Evidence{MediaType: "application/json", Body: body})
 	}
+	o.Evidence = append(o.Evidence, eventstore.Evidence{MediaType: "application/vnd.khata.origin+json", Body: append(b, '}')})
 	if claim.given() {
 		o.IdempotencyKey = claim.dedupeKey()
 	}
 	return o
 }
+
+// actor is the caller as events name it.
+func actor(c *caller) string { return "key:" + c.key.ID }

@@ -27,6 +27,28 @@
 // died before it had one, or has it only now in the making), the repeat waits for the payment like the original,
 // is answered from the payment's present state, and that answer is stored for those that follow.
 //
+// # Batches
+//
+//	body -> Read: form, fields, prices -> spool -> Submit -> 202
+//	             |                          (a file without a name)
+//	             +-> 422 with places, nothing kept
+//
+// A body is read once, in memory that does not grow with it but for a mark of each item (BatchFiles), and checked as a whole before
+// anything of it is submitted. Meanwhile its items wait in a file that has no name and that only this process can decipher: what dies
+// with the process, or breaks off with the client, is nothing. A batch that was read whole is submitted whether or not the client is
+// still there.
+//
+//   - The digest of a batch is over its items in their order and its options, not over the bytes that came: the same batch as CSV and as
+//     JSON is the same. batch_ref and digest decide what a repeat is. A partner_request_id that was not given counts as such, and is
+//     made from batch_ref and index.
+//   - An Idempotency-Key is claimed with the batch. It says no more than batch_ref does for who repeats requests as they were; it holds
+//     back who makes up a new batch_ref for every attempt. A repeat is answered with the batch as it is now, not with the first answer.
+//     Cancelling needs none: to do it twice is to do it once.
+//   - A body that is not well-formed is a 422 with its line here, not a 400. Unknown fields of items are refused: a column that nobody
+//     reads is a mistake in a sheet.
+//   - The body itself is no evidence of the request: its items are in the events, sealed.
+//   - Results hold account numbers in full, as submitted, so that a failed part can be submitted again. All other answers mask them.
+//
 // # Failures
 //
 // A ledger that is busy, stopping or without its store is answered 503 with Retry-After; the payment then either does not

@@ -8,6 +8,7 @@ import (
 
 	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
 	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/eventstore"
 )
 
@@ -19,6 +20,8 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 		klyropay.PathPayinOrder: "/api/v1/payin/order/nothing", klyropay.PathPayins: payinsPath, klyropay.PathPayoutProcess: payoutPath,
 		klyropay.PathPayouts: payoutsPath, klyropay.PathPayout: payoutsPath + "/txn_0000000000000000",
 		klyropay.PathPayoutByRequest: payoutsPath + "/request/nothing", klyropay.PathBalance: balancePath,
+		klyropay.PathBatches: batchesPath, klyropay.PathBatchTemplate: batchesPath + "/template", klyropay.PathBatch: noBatch,
+		klyropay.PathBatchItems: noBatch + "/items", klyropay.PathBatchResults: noBatch + "/results", klyropay.PathBatchCancel: noBatch + "/cancel",
 	}
 	if len(documented.paths) != len(paths) {
 		t.Errorf("%d paths are documented, %d served", len(documented.paths), len(paths))
@@ -46,20 +49,20 @@ func provoke(t *testing.T, method, path, status string) reply {
 		if status == "429" {
 			o.RateLimit = 1
 		}
+		if status == "413" {
+			o.MaxBatchBody = 4096
+		}
 	})
 	s.books.fund(merchantA, "100000.00")
 	body := ""
 	if method == http.MethodPost {
-		body = payinBody
-		if path == payoutPath {
-			body = payoutBody
-		}
+		body = bodyOf(path)
 	}
 	switch status {
-	case "200", "201":
-		return provokeSuccess(s, method, path, body)
+	case "200", "201", "202":
+		return provokeSuccess(s, method, path, body, status)
 	case "400":
-		if method == http.MethodGet {
+		if method == http.MethodGet || path == batchesPath {
 			return s.send(method, path+"?%zz", "")
 		}
 		return s.send(method, path, "{")
@@ -70,15 +73,20 @@ func provoke(t *testing.T, method, path, status string) reply {
 	case "404":
 		return s.send(method, path, body)
 	case "409":
+		if path == noBatch+"/cancel" {
+			s.send("POST", batchesPath, batchBody)
+			s.works.batches[0].state.Status = batch.Completed
+			path = firstBatch + "/cancel"
+		}
 		s.send(method, path, body)
-		return s.send(method, path, body)
+		return s.send(method, path, strings.Replace(body, "Asha", "Usha", 1))
 	case "413":
 		return s.send(method, path, strings.Repeat(" ", 5000)+body)
 	case "415":
 		return s.send(method, path, body, "Content-Type: text/json")
 	case "422":
 		if method == http.MethodGet {
-			return s.send(method, path+"?limit=101", "")
+			return s.send(method, path+"?limit=1001&format=pdf", "")
 		}
 		return s.send(method, path, "{}")
 	case "429":
@@ -93,18 +101,40 @@ func provoke(t *testing.T, method, path, status string) reply {
 		return r
 	case "503":
 		s.books.submitFault, s.books.viewFault = errAway, errAway
+		s.works.submitFault, s.works.viewFault = errAway, errAway
+		if path == batchesPath+"/template" {
+			s.books.keyFault = errAway
+		}
 		return s.send(method, path, body)
 	}
 	t.Fatalf("no request is known that is answered %s", status)
 	return reply{}
 }
 
-func provokeSuccess(s *bench, method, path, body string) reply {
-	s.send("POST", payinPath, with(s.t.(*testing.T), payinBody, "order_id", `"thing"`))
-	s.send("POST", payoutPath, with(s.t.(*testing.T), payoutBody, "partner_request_id", `"thing"`))
+// bodyOf is a good body for a path.
+func bodyOf(path string) string {
+	switch path {
+	case payoutPath:
+		return payoutBody
+	case batchesPath:
+		return batchBody
+	case noBatch + "/cancel":
+		return `{"reason":"a mistake"}`
+	}
+	return payinBody
+}
+
+func provokeSuccess(s *bench, method, path, body, status string) reply {
+	t := s.t.(*testing.T)
+	s.send("POST", payinPath, with(t, payinBody, "order_id", `"thing"`))
+	s.send("POST", payoutPath, with(t, payoutBody, "partner_request_id", `"thing"`))
+	if path != batchesPath || status == "200" {
+		s.send("POST", batchesPath, batchBody)
+	}
 	n := len(s.books.order)
 	payin, payout := s.books.payments[s.books.order[n-2]], s.books.payments[s.books.order[n-1]]
-	path = strings.NewReplacer("PAYIN-REF-0000000000", payin.TxnRef, "txn_0000000000000000", payout.Of.Payment, "nothing", "thing").Replace(path)
+	path = strings.NewReplacer("PAYIN-REF-0000000000", payin.TxnRef, "txn_0000000000000000", payout.Of.Payment, "nothing", "thing",
+		noBatch, batchesPath+"/bat_0000000000000001").Replace(path)
 	return s.send(method, path, body)
 }
 
@@ -160,7 +190,11 @@ func TestExamples(t *testing.T) {
 		for method, statuses := range methods {
 			for status := range statuses {
 				response, pointer := s.at("/paths/" + escape(path) + "/" + strings.ToLower(method) + "/responses/" + status)
-				media, ok := response.(map[string]any)["content"].(map[string]any)["application/json"].(map[string]any)
+				content := response.(map[string]any)["content"].(map[string]any)
+				media, ok := content["application/json"].(map[string]any)
+				if !ok && content["text/csv"] != nil {
+					continue
+				}
 				if !ok {
 					t.Fatalf("%s: no content", pointer)
 				}

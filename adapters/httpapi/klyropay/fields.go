@@ -76,64 +76,78 @@ func (f *form) text(field string, required bool) (string, bool) {
 	return m.Text, true
 }
 
-// name reads a name of at most a hundred characters of any script.
-func (f *form) name(field string, required bool) string {
+// ruled reads a string that obeys a rule.
+func (f *form) ruled(field string, required bool, fault rule) string {
 	s, given := f.text(field, required)
-	switch {
-	case !given:
-	case strings.TrimSpace(s) == "":
-		f.problems.add(field, "must not be blank")
-	case utf8.RuneCountInString(s) > maxName:
-		f.problems.add(field, "must not be longer than 100 characters")
-	case strings.ContainsFunc(s, unprintable):
-		f.problems.add(field, "must not contain control characters")
+	if !given {
+		return s
+	}
+	if text := fault(s); text != "" {
+		f.problems.add(field, text)
 	}
 	return s
+}
+
+// rule says what is wrong with a value that is there, or "". Single payments and the items of batches obey the same ones.
+type rule func(s string) string
+
+// nameFault allows a hundred characters of any script.
+func nameFault(s string) string {
+	switch {
+	case strings.TrimSpace(s) == "":
+		return "must not be blank"
+	case utf8.RuneCountInString(s) > maxName:
+		return "must not be longer than 100 characters"
+	case strings.ContainsFunc(s, unprintable):
+		return "must not contain control characters"
+	}
+	return ""
 }
 
 // unprintable is a control character or one that breaks lines.
 func unprintable(r rune) bool { return unicode.IsControl(r) || r == '\u2028' || r == '\u2029' }
 
-// reference reads an id that the merchant chose: ^[\x20-\x2E\x30-\x7E]{1,100}$ (no slash; see webhook-signature.md).
-func (f *form) reference(field string) string {
-	s, _ := f.text(field, false)
+// referenceFault allows ^[\x20-\x2E\x30-\x7E]{1,100}$ (no slash; see webhook-signature.md).
+func referenceFault(s string) string {
 	if len(s) > maxReference && utf8.RuneCountInString(s) > maxReference {
-		f.problems.add(field, "must not be longer than 100 characters")
-		return s
+		return "must not be longer than 100 characters"
 	}
 	for i := range len(s) {
 		if s[i] < 0x20 || s[i] > 0x7E || s[i] == '/' {
-			f.problems.add(field, "must be printable ASCII without a slash")
-			break
+			return "must be printable ASCII without a slash"
 		}
 	}
-	return s
+	return ""
 }
 
-// phone reads ten digits, the first from 6 to 9.
-func (f *form) phone(field string) string {
-	s, given := f.text(field, true)
-	if given && (len(s) != 10 || !digits(s) || s[0] < '6') {
-		f.problems.add(field, "must be a 10-digit mobile number that starts with 6 to 9")
+// phoneFault allows ten digits, the first from 6 to 9.
+func phoneFault(s string) string {
+	if len(s) != 10 || !digits(s) || s[0] < '6' {
+		return "must be a 10-digit mobile number that starts with 6 to 9"
 	}
-	return s
+	return ""
 }
 
-func (f *form) account(field string) string {
-	s, given := f.text(field, true)
-	if given && (len(s) < minAccount || len(s) > maxAccount || !digits(s)) {
-		f.problems.add(field, "must be 8 to 20 digits")
+func accountFault(s string) string {
+	if len(s) < minAccount || len(s) > maxAccount || !digits(s) {
+		return "must be 8 to 20 digits"
 	}
-	return s
+	return ""
 }
 
-// ifsc reads ^[A-Z]{4}0[A-Z0-9]{6}$.
-func (f *form) ifsc(field string) string {
-	s, given := f.text(field, true)
-	if given && !isIFSC(s) {
-		f.problems.add(field, "must be an IFSC code such as ABCD0123456")
+// ifscFault allows ^[A-Z]{4}0[A-Z0-9]{6}$.
+func ifscFault(s string) string {
+	if !isIFSC(s) {
+		return "must be an IFSC code such as ABCD0123456"
 	}
-	return s
+	return ""
+}
+
+func transferFault(s string) string {
+	if s != imps {
+		return `must be "5" (IMPS)`
+	}
+	return ""
 }
 
 func isIFSC(s string) bool {
@@ -175,21 +189,24 @@ func (f *form) amount(field string, t fee.Tariff, c money.Currency) money.Amount
 		f.problems.add(field, fault)
 		return money.Zero(c)
 	}
-	if err := t.CheckAmount(a); err != nil {
-		f.refused(field, err)
+	if fault := boundsFault(a, t); fault != "" {
+		f.problems.add(field, fault)
 		return money.Zero(c)
 	}
 	return a
 }
 
-// refused takes over the domain's problem with a field.
-func (f *form) refused(field string, err error) {
-	text := "is not allowed"
-	var refusal *domain.Error
-	if errors.As(err, &refusal) && refusal.Details[field] != "" {
-		text = refusal.Details[field]
+// boundsFault holds an amount against the tariff: the domain's words.
+func boundsFault(a money.Amount, t fee.Tariff) string {
+	err := t.CheckAmount(a)
+	if err == nil {
+		return ""
 	}
-	f.problems.add(field, text)
+	var refusal *domain.Error
+	if errors.As(err, &refusal) && refusal.Details["amount"] != "" {
+		return refusal.Details["amount"]
+	}
+	return "is not allowed"
 }
 
 // parseAmount reads digits with at most two decimals. It returns what is wrong, or "".

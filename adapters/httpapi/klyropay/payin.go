@@ -21,9 +21,9 @@ func (a *API) payinCreation() creation {
 // payinCommand reads a payin. The fields are read in the document's order, which is that of the problems.
 func (a *API) payinCommand(ctx context.Context, c *caller, f *form, at moment) (wallet.Command, error) {
 	plan := c.merchant.Plan
-	orderID := f.reference("order_id")
+	orderID := f.ruled("order_id", false, referenceFault)
 	amount := f.amount("amount", plan.Payin, plan.Currency)
-	customer := wallet.Customer{Phone: f.phone("customer_phone"), Name: f.name("customer_name", false)}
+	customer := wallet.Customer{Phone: f.ruled("customer_phone", true, phoneFault), Name: f.ruled("customer_name", false, nameFault)}
 	if len(f.problems) > 0 {
 		return nil, nil
 	}

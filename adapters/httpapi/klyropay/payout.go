@@ -37,17 +37,14 @@ func (a *API) payoutCreation() creation {
 // payoutCommand reads a payout. The fields are read in the document's order, which is that of the problems.
 func (a *API) payoutCommand(ctx context.Context, c *caller, f *form, at moment) (wallet.Command, error) {
 	plan := c.merchant.Plan
-	mobile := f.phone("mobile_no")
-	name := f.name("beneficiary_name", true)
-	account := f.account("account_no")
-	ifsc := f.ifsc("ifsc")
-	bank := f.name("bank_name", true)
+	mobile := f.ruled("mobile_no", true, phoneFault)
+	name := f.ruled("beneficiary_name", true, nameFault)
+	account := f.ruled("account_no", true, accountFault)
+	ifsc := f.ruled("ifsc", true, ifscFault)
+	bank := f.ruled("bank_name", true, nameFault)
 	amount := f.amount("amount", plan.Payout, plan.Currency)
-	transferType, given := f.text("transfer_type", true)
-	if given && transferType != imps {
-		f.problems.add("transfer_type", `must be "5" (IMPS)`)
-	}
-	requestID := f.reference("partner_request_id")
+	transferType := f.ruled("transfer_type", true, transferFault)
+	requestID := f.ruled("partner_request_id", false, referenceFault)
 	if len(f.problems) > 0 {
 		return nil, nil
 	}
@@ -58,7 +55,7 @@ func (a *API) payoutCommand(ctx context.Context, c *caller, f *form, at moment) 
 	if requestID == "" {
 		requestID = newRequestID()
 	}
-	sealed, err := a.seal(ctx, c, at, wallet.Beneficiary{Name: name, AccountNo: account, Mobile: mobile})
+	secret, err := a.seal(ctx, c, at, wallet.Beneficiary{Name: name, AccountNo: account, Mobile: mobile})
 	if err != nil {
 		return nil, err
 	}
@@ -72,7 +69,7 @@ func (a *API) payoutCommand(ctx context.Context, c *caller, f *form, at moment) 
 			At: at.now,
 		},
 		Amount: amount, Charge: charge, RequestID: requestID, IFSC: ifsc, BankName: bank,
-		AccountLast4: account[len(account)-4:], AccountFingerprint: fingerprint, TransferType: transferType, Sealed: sealed,
+		AccountLast4: account[len(account)-4:], AccountFingerprint: fingerprint, TransferType: transferType, Sealed: secret,
 	}, nil
 }
 
@@ -139,37 +136,56 @@ func mask(account, last4 string) string {
 	return strings.Repeat("X", hidden) + last4
 }
 
-// beneficiary opens the sealed part of a payout. What was erased reads as absent; so does what cannot be opened because it is
-// damaged, which is logged. Other errors are faults of the vault.
+// beneficiary is who a payout goes to, as its merchant may read it.
 func (a *API) beneficiary(ctx context.Context, p *wallet.Payment) (beneficiary, error) {
-	erased := beneficiary{account: mask("", p.AccountLast4)}
-	b, err := a.open(ctx, p)
+	return a.masked(ctx, sealed{of: p.Payment, text: p.Sealed, id: p.SealID}, p.AccountLast4)
+}
+
+func (a *API) masked(ctx context.Context, s sealed, last4 string) (beneficiary, error) {
+	b, err := a.unseal(ctx, s)
+	if err != nil {
+		return beneficiary{}, err
+	}
+	return beneficiary{name: b.Name, account: mask(b.AccountNo, last4)}, nil
+}
+
+// sealed is the personal part of a payout as it is stored.
+type sealed struct {
+	of   string // the payout's id
+	text string
+	id   string // what the text is bound to
+}
+
+// unseal opens the sealed part of a payout. What was erased reads as absent; so does what cannot be opened because it is
+// damaged, which is logged. Other errors are faults of the vault.
+func (a *API) unseal(ctx context.Context, s sealed) (wallet.Beneficiary, error) {
+	b, err := a.open(ctx, s)
 	switch {
 	case err == nil:
-		return beneficiary{name: b.Name, account: mask(b.AccountNo, p.AccountLast4)}, nil
+		return b, nil
 	case errors.Is(err, vault.ErrErased):
-		return erased, nil
+		return wallet.Beneficiary{}, nil
 	case errors.Is(err, vault.ErrTampered):
 		a.opts.Logger.Error("the sealed data of a payout cannot be read",
-			"request_id", httpapi.From(ctx).ID, "transaction", p.Payment, "error", err)
-		return erased, nil
+			"request_id", httpapi.From(ctx).ID, "transaction", s.of, "error", err)
+		return wallet.Beneficiary{}, nil
 	}
-	return beneficiary{}, fmt.Errorf("opening the beneficiary of %s: %w", p.Payment, err)
+	return wallet.Beneficiary{}, fmt.Errorf("opening the beneficiary of %s: %w", s.of, err)
 }
 
 // open opens the sealed part of a payout. What was sealed as something else counts as vault.ErrTampered, too.
-func (a *API) open(ctx context.Context, p *wallet.Payment) (wallet.Beneficiary, error) {
+func (a *API) open(ctx context.Context, s sealed) (wallet.Beneficiary, error) {
 	var b wallet.Beneficiary
-	id, err := uuid.Parse(p.SealID)
+	id, err := uuid.Parse(s.id)
 	if err != nil {
-		return b, fmt.Errorf("%w: seal id %q", vault.ErrTampered, p.SealID)
+		return b, fmt.Errorf("%w: seal id %q", vault.ErrTampered, s.id)
 	}
-	text, err := a.ports.Vault.UnsealString(ctx, id, p.Sealed)
+	text, err := a.ports.Vault.UnsealString(ctx, id, s.text)
 	if err != nil {
 		return b, err
 	}
 	if json.Unmarshal([]byte(text), &b) != nil { // its error could quote the text
-		return b, fmt.Errorf("%w: what was sealed is no beneficiary", vault.ErrTampered)
+		return wallet.Beneficiary{}, fmt.Errorf("%w: what was sealed is no beneficiary", vault.ErrTampered)
 	}
 	return b, nil
 }

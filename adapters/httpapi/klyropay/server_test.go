@@ -51,6 +51,7 @@ const (
 type bench struct {
 	t     testing.TB
 	books *books
+	works *batchWorks
 	url   string
 	logs  *safeBuffer
 	mu    sync.Mutex
@@ -125,18 +126,20 @@ func newMerchants(b *books) {
 // serve starts a server whose bank pays at once.
 func serve(t testing.TB, change ...func(*klyropay.Options)) *bench {
 	s := &bench{t: t, books: newBooks(t), now: day, logs: &safeBuffer{}, spec: readSpec(t)}
+	s.works = newBatchWorks(s.books)
 	newMerchants(s.books)
 	s.books.bank = func(wallet.InitiatePayout) wallet.Outcome { return wallet.OutcomePaid }
 	logger := slog.New(slog.NewJSONHandler(s.logs, nil))
 	o := klyropay.Options{
 		GatewayWait: 5 * time.Second, VPA: "klyro@sandbox", PayeeName: "Klyro Pay & Co", Gateway: "sandbox",
-		MaxBody: 4096, Clock: s.clock, Logger: logger,
+		MaxBody: 4096, Clock: s.clock, Logger: logger, TempDir: t.TempDir(),
 	}
 	for _, c := range change {
 		c(&o)
 	}
 	api, err := klyropay.New(klyropay.Ports{
 		Merchants: s.books, Ledger: s.books, Log: s.books, Vault: s.books, Answers: s.books, Payments: s.books, Lists: s.books,
+		Batches: s.works, BatchViews: s.works, BatchFiles: plainFiles{},
 	}, o)
 	if err != nil {
 		t.Fatal(err)
@@ -381,10 +384,7 @@ func (s *specification) check(t testing.TB, method string, u *url.URL, r reply) 
 	}
 	provoked.Store(method+" "+path+" "+status, true)
 	response, pointer := s.at("/paths/" + escape(path) + "/" + strings.ToLower(method) + "/responses/" + status)
-	if got := r.header.Get("Content-Type"); got != "application/json; charset=utf-8" {
-		t.Errorf("%s %s %s: content type %q", method, path, status, got)
-	}
-	s.checkBody(t, pointer+"/content/application~1json/schema", r)
+	s.checkContent(t, method+" "+path+" "+status, response.(map[string]any)["content"].(map[string]any), pointer, r)
 	for name := range response.(map[string]any)["headers"].(map[string]any) {
 		h, at := s.at(pointer + "/headers/" + escape(name))
 		value := r.header.Get(name)
@@ -397,6 +397,20 @@ func (s *specification) check(t testing.TB, method string, u *url.URL, r reply) 
 		if err := s.compile(t, at+"/schema").Validate(value); err != nil {
 			t.Errorf("%s %s %s: header %s: %v", method, path, status, name, err)
 		}
+	}
+}
+
+// checkContent holds a body against the description of its type. Files are only announced there.
+func (s *specification) checkContent(t testing.TB, what string, content map[string]any, pointer string, r reply) {
+	t.Helper()
+	got := r.header.Get("Content-Type")
+	kind, _, _ := strings.Cut(got, ";")
+	if content[kind] == nil || strings.HasPrefix(kind, "application/json") && got != "application/json; charset=utf-8" {
+		t.Errorf("%s: content type %q", what, got)
+		return
+	}
+	if kind == "application/json" {
+		s.checkBody(t, pointer+"/content/application~1json/schema", r)
 	}
 }
 

@@ -1,0 +1,124 @@
+package batchfile
+
+import (
+	"fmt"
+	"io"
+
+	"github.com/khata-ledger/khata/domain/money"
+)
+
+// outcomeHeaders are the columns that results have behind the submitted ones.
+func outcomeHeaders() []string {
+	return []string{"transaction_id", "status", "utr", "failure_reason"}
+}
+
+// sheet is a format that rows are written in, cell by cell. Errors stay: end and close tell them.
+type sheet interface {
+	heading(s string)
+	text(s string)
+	amount(a money.Amount)
+	end() error   // of a row
+	close() error // of the sheet; what it is written to stays open
+}
+
+// Results writes what became of a batch, row by row, in constant memory: the submitted columns in their order, under the headers that
+// were submitted, and behind them transaction_id, status, utr and failure_reason. Write the items in their order, then Close.
+// It is for one goroutine.
+type Results struct{ table }
+
+// NewCSVResults writes results as CSV (RFC 4180: UTF-8 without byte order mark, commas, CRLF). A cell that a spreadsheet would take
+// for a formula is written as text; see the package's documentation.
+func NewCSVResults(w io.Writer, c Columns) *Results {
+	return &Results{newTable(newCSVSheet(w), c, outcomeHeaders())}
+}
+
+// NewXLSXResults writes results as a workbook of one sheet: amounts are numbers with two decimals, everything else is text, account
+// numbers with all their digits.
+func NewXLSXResults(w io.Writer, c Columns) *Results {
+	return &Results{newTable(newXLSXSheet(w), c, outcomeHeaders())}
+}
+
+// Write writes one item and its outcome.
+func (r *Results) Write(it *Item, o Outcome) error {
+	r.item(it)
+	r.out.text(o.TransactionID)
+	r.out.text(o.Status)
+	r.out.text(o.UTR)
+	r.out.text(o.FailureReason)
+	return r.end()
+}
+
+// Submission writes items as a CSV that can be submitted as a batch, in constant memory.
+type Submission struct{ table }
+
+// NewSubmission writes items as CSV. The columns must have all that an item needs.
+func NewSubmission(w io.Writer, c Columns) *Submission {
+	return &Submission{newTable(newCSVSheet(w), c, nil)}
+}
+
+// Write writes one item.
+func (s *Submission) Write(it *Item) error {
+	s.item(it)
+	return s.end()
+}
+
+// table is rows of items under a header.
+type table struct {
+	out    sheet
+	fields []field
+	rows   int
+}
+
+// newTable writes the header.
+func newTable(out sheet, c Columns, more []string) table {
+	t := table{out: out, fields: make([]field, len(c))}
+	for i, column := range c {
+		t.fields[i] = fieldNamed(column.Field)
+		out.heading(column.Header)
+	}
+	for _, header := range more {
+		out.heading(header)
+	}
+	return t
+}
+
+// Close writes what is left. It does not close what the table is written to.
+func (t *table) Close() error {
+	if t.rows == 0 {
+		if err := t.end(); err != nil { // of the header
+			return err
+		}
+	}
+	if err := t.out.close(); err != nil {
+		return fmt.Errorf("ending a sheet of payouts: %w", err)
+	}
+	return nil
+}
+
+// item writes the cells of an item.
+func (t *table) item(it *Item) {
+	if t.rows == 0 {
+		t.rows++
+		if err := t.out.end(); err != nil {
+			return // it stays, and the end of the row tells it
+		}
+	}
+	for _, f := range t.fields {
+		switch {
+		case f == noField:
+			t.out.text("")
+		case f == amount && it.AmountText == "" && !it.Amount.IsZero():
+			t.out.amount(it.Amount)
+		default:
+			t.out.text(*it.text(f))
+		}
+	}
+}
+
+func (t *table) end() error {
+	t.rows++
+	if err := t.out.end(); err != nil {
+		return fmt.Errorf("writing a row of payouts: %w", err)
+	}
+	return nil
+}

@@ -1,0 +1,140 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"io"
+	"iter"
+	"time"
+
+	"github.com/khata-ledger/khata/adapters/batches"
+	"github.com/khata-ledger/khata/adapters/batchfile"
+	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
+	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/projections"
+)
+
+// openBatches tells the service of batches how their payouts stand.
+type openBatches struct{ *projections.Views }
+
+// OpenItems is the number of a batch's items whose outcome is not final.
+func (v openBatches) OpenItems(ctx context.Context, merchantID, id string) (int64, error) {
+	tally, err := v.BatchTally(ctx, merchantID, id)
+	return tally[string(wallet.Pending)].Count, err
+}
+
+// Unfinished lists batches that have not ended, behind the id after.
+func (v openBatches) Unfinished(ctx context.Context, after string, limit int) ([]batch.Of, error) {
+	rows, err := v.BatchesUnfinished(ctx, after, limit)
+	if err != nil {
+		return nil, err
+	}
+	list := make([]batch.Of, len(rows))
+	for i, r := range rows {
+		list[i] = batch.Of{Merchant: r.Merchant, Currency: r.Currency, Batch: r.ID}
+	}
+	return list, nil
+}
+
+// batchService is the service of batches as the API asks for it.
+type batchService struct{ *batches.Service }
+
+// Submit takes a batch in.
+func (s batchService) Submit(ctx context.Context, b klyropay.BatchSubmission, items iter.Seq2[klyropay.BatchPayout, error]) (batch.Batch, bool, error) {
+	return s.Service.Submit(ctx, batches.Request{
+		Merchant: b.Merchant, Ref: b.Ref, Digest: b.Digest, Terms: b.Terms, Count: b.Count, Amount: b.Amount, Commission: b.Commission, Origin: b.Origin,
+	}, func(yield func(batches.Item, error) bool) {
+		for p, err := range items {
+			if !yield(batches.Item(p), err) {
+				return
+			}
+		}
+	})
+}
+
+// batchFiles is package batchfile as the API asks for it.
+type batchFiles struct{}
+
+// Read reads a body, and hands out the good items.
+func (batchFiles) Read(body io.Reader, r klyropay.BatchReading) (klyropay.BatchReport, error) {
+	o := batchfile.ReadOptions{
+		Limits: batchfile.Limits{Items: r.Items, Problems: r.Problems}, Currency: r.Currency,
+		Check: func(i *batchfile.Item) []batchfile.FieldError {
+			var found []batchfile.FieldError
+			for _, p := range r.Check(batchEntry(i)) {
+				found = append(found, batchfile.FieldError(p))
+			}
+			return found
+		},
+	}
+	var reader *batchfile.Reader
+	switch r.Format {
+	case klyropay.BatchCSV:
+		reader = batchfile.NewCSV(body, o)
+	case klyropay.BatchNDJSON:
+		reader = batchfile.NewNDJSON(body, o)
+	default:
+		reader = batchfile.NewJSON(body, o)
+	}
+	for item, err := range reader.Items() {
+		var wrong *batchfile.ItemError
+		var end *batchfile.FileError
+		switch {
+		case errors.As(err, &wrong), errors.As(err, &end): // it is in the report
+			continue
+		case err != nil:
+			return klyropay.BatchReport{}, err
+		}
+		if err := r.Take(batchEntry(&item)); err != nil {
+			return klyropay.BatchReport{}, err
+		}
+	}
+	return batchReport(reader), nil
+}
+
+func batchEntry(i *batchfile.Item) *klyropay.BatchEntry {
+	return &klyropay.BatchEntry{
+		Index: i.Index, MobileNo: i.MobileNo, BeneficiaryName: i.BeneficiaryName, AccountNo: i.AccountNo, IFSC: i.IFSC, BankName: i.BankName,
+		Amount: i.Amount, TransferType: i.TransferType, PartnerRequestID: i.PartnerRequestID,
+	}
+}
+
+func batchReport(r *batchfile.Reader) klyropay.BatchReport {
+	report, options := r.Report(), r.Options()
+	out := klyropay.BatchReport{
+		Options: klyropay.BatchOptions{
+			BatchRef: options.BatchRef, Mode: options.Mode, Approval: options.Approval, OnInsufficientBalance: options.OnInsufficientBalance,
+		},
+		Total: report.Total,
+	}
+	if !options.ScheduleAt.IsZero() {
+		out.Options.ScheduleAt = options.ScheduleAt.Format(time.RFC3339Nano)
+	}
+	for _, p := range report.Problems {
+		out.Problems = append(out.Problems, klyropay.BatchProblem(p))
+	}
+	return out
+}
+
+// Results begins a file of results.
+func (batchFiles) Results(sheet klyropay.BatchSheet, w io.Writer) klyropay.BatchResults {
+	if sheet == klyropay.SheetXLSX {
+		return batchResults{batchfile.NewXLSXResults(w, batchfile.DefaultColumns())}
+	}
+	return batchResults{batchfile.NewCSVResults(w, batchfile.DefaultColumns())}
+}
+
+// Template writes a CSV to fill in.
+func (batchFiles) Template(w io.Writer) error { return batchfile.WriteTemplate(w) }
+
+// batchResults is a file of results as the API writes it.
+type batchResults struct{ *batchfile.Results }
+
+// Write writes one item and its outcome.
+func (r batchResults) Write(e *klyropay.BatchEntry, o klyropay.BatchOutcome) error {
+	return r.Results.Write(&batchfile.Item{
+		Index: e.Index, MobileNo: e.MobileNo, BeneficiaryName: e.BeneficiaryName, AccountNo: e.AccountNo, IFSC: e.IFSC, BankName: e.BankName,
+		Amount: e.Amount, TransferType: e.TransferType, PartnerRequestID: e.PartnerRequestID,
+	}, batchfile.Outcome(o))
+}
