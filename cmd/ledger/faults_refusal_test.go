@@ -4,6 +4,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -200,7 +201,7 @@ func TestHelpOfEveryCommand(t *testing.T) {
 		if got.code != 0 || got.stderr != "" || !strings.Contains(usage, strings.Join(words, " ")) || !strings.Contains(got.stdout, leaf.Help) && len(leaf.Help) < 80 {
 			t.Errorf("%v --help: %+v", words, got)
 		}
-		if storeless := words[0] == "version" || words[0] == "sandbox"; !storeless && !strings.Contains(got.stdout, "--db=") {
+		if storeless := slices.Contains([]string{"version", "sandbox", "batch"}, words[0]); !storeless && !strings.Contains(got.stdout, "--db=") {
 			t.Errorf("%v --help does not show --db", words)
 		}
 	}
