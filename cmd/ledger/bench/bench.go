@@ -86,6 +86,7 @@ func scenarios() []scenario {
 		{"append", "payouts initiated, durable, every index caught up", runAppend},
 		{"settle", "the whole life of a payout, until the views contain it", runSettle},
 		{"http", "POST " + payoutPath + ", key, address and rate checked", runHTTP},
+		{"batch", "POST " + batchPath + ", 10,000 payouts each, until all of them are held", runBatch},
 		{"replay", "reading the log", runReplay},
 		{"lag", "from acknowledged to visible in the views", runLag},
 		{"grow", "payouts by 16 callers, while the log of one hot wallet grows", runGrow},
