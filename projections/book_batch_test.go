@@ -121,6 +121,9 @@ func (b *book) whole(m string, count int, amount string, approval batch.Approval
 func (b *book) draw(l *bookBatch) {
 	b.tb.Helper()
 	refused := b.drawPart(l, batch.ChunkSize)
+	if len(refused) > 0 && l.Closing == nil {
+		b.decide(batch.Close{Base: b.batchBase(l.Merchant, l.Of.Batch, ""), Chunk: l.Drawn + 1, Refused: refused})
+	}
 	b.decide(batch.NoteDrawn{Base: b.batchBase(l.Merchant, l.Of.Batch, ""), Chunk: l.Drawn + 1, Refused: refused})
 }
 

@@ -12,6 +12,7 @@ import (
 	"github.com/khata-ledger/khata/adapters/batches"
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -34,7 +35,7 @@ func (w *world) mustSubmit(s *batches.Service, ref string, count int) batch.Batc
 func (w *world) consistent(id string, payouts int) {
 	w.t.Helper()
 	items := map[string]batch.Item{}
-	if err := w.books.EachChunk(w.t.Context(), merchantID, id, 0, func(_ int, list []batch.Item) error {
+	if err := w.books.EachChunk(w.t.Context(), ofBatch(id), 0, 0, func(_ int, _ int64, list []batch.Item) error {
 		for _, i := range list {
 			items[i.Payment] = i
 		}
@@ -69,6 +70,10 @@ func (w *world) consistent(id string, payouts int) {
 	if locked := w.books.wallet.Locked; !locked.Equal(inr(fmt.Sprint(payouts * 1010))) {
 		w.t.Errorf("locked %s by %d payouts", locked, payouts)
 	}
+}
+
+func ofBatch(id string) batch.Of {
+	return batch.Of{Merchant: merchantID, Currency: money.INR, Batch: id}
 }
 
 func TestLife(t *testing.T) {

@@ -5,12 +5,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/google/uuid"
 
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/executor"
@@ -26,8 +28,11 @@ const Actor = "system:batches"
 // memory is the payload of a job.
 type memory struct {
 	batch.Of
-	Failures int `json:"failures,omitempty"`
-	Looks    int `json:"looks,omitempty"` // at payouts that have not ended yet
+	Abandon  bool  `json:"abandon,omitempty"` // the job is to cancel the batch if it is not whole by then, and for nothing else
+	Chunk    int   `json:"chunk,omitempty"`   // that was drawn last, and the position of its record
+	At       int64 `json:"at,omitempty"`
+	Failures int   `json:"failures,omitempty"`
+	Looks    int   `json:"looks,omitempty"` // at payouts that have not ended yet
 }
 
 func (m memory) bytes() []byte {
@@ -70,22 +75,20 @@ func (s *Service) Handle(ctx context.Context, r eventstore.Record) error {
 			return nil
 		}
 	}
-	of := e.Header()
-	return s.jobs.Put(ctx, work.Job{
-		Kind: Jobs, Key: fmt.Sprintf("%s %s", of.Batch, r.Position()), Group: groupOf(of.Batch, e), Order: r.Seq,
-		Due: due, Payload: memory{Of: of}.bytes(),
-	})
+	_, first := e.(*batch.Submitted)
+	return s.jobs.Put(ctx, job(e.Header(), r.Position().String(), r.Seq, first, due))
 }
 
-// groupOf keeps the jobs of one batch one after the other, but for the one that waits for it to be abandoned.
-func groupOf(id string, e batch.Event) string {
-	if _, first := e.(*batch.Submitted); first {
-		return ""
+// job is a job of a batch. Those that draw it follow one another; the one that waits for it to be abandoned holds nobody up.
+func job(of batch.Of, cause string, order int64, abandon bool, due time.Time) work.Job {
+	j := work.Job{Kind: Jobs, Key: of.Batch + " " + cause, Order: order, Due: due, Payload: memory{Of: of, Abandon: abandon}.bytes()}
+	if !abandon {
+		j.Group = of.Batch
 	}
-	return id
+	return j
 }
 
-// Recover puts a job for every batch that has not ended, in case work storage was lost.
+// Recover puts a job for every batch that has not ended, in case work storage was lost: behind those that are there.
 func (s *Service) Recover(ctx context.Context) error {
 	const page = 500
 	after := ""
@@ -94,13 +97,9 @@ func (s *Service) Recover(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("listing batches that have not ended: %w", err)
 		}
-		for _, of := range list {
-			after = of.Batch
-			err := s.jobs.Put(ctx, work.Job{
-				Kind: Jobs, Key: of.Batch + " recovered", Group: of.Batch, Due: s.opts.Clock(),
-				Payload: memory{Of: of}.bytes(),
-			})
-			if err != nil {
+		for _, u := range list {
+			after = u.Batch
+			if err := s.jobs.Put(ctx, job(u.Of, "recovered", math.MaxInt64, u.Receiving, s.opts.Clock())); err != nil {
 				return err
 			}
 		}
@@ -122,77 +121,112 @@ func (s *Service) handle(ctx context.Context, j work.Job) work.Outcome {
 		s.opts.Log.Error("the job of a batch is unreadable", "job", j.Key, "error", err)
 		return work.Again(s.opts.Clock().Add(time.Hour), nil)
 	}
-	ended, err := s.advance(ctx, m)
-	switch {
-	case domain.CodeOf(err) == domain.NotFound:
-		s.opts.Log.Error("the job of a batch that the log does not have", "batch", m.Batch, "merchant", m.Merchant)
-		return work.Finish()
-	case err != nil:
-		wait := gap(m.Failures)
-		s.opts.Log.Warn("a batch is put off", "batch", m.Batch, "merchant", m.Merchant, "failures", m.Failures, "gap", wait, "error", err)
-		m.Failures++
-		return work.Again(s.opts.Clock().Add(wait), m.bytes())
-	case ended:
-		return work.Finish()
+	then, err := s.advance(ctx, &m)
+	if err == nil {
+		m.Failures = 0
+		return then
 	}
-	wait := gap(m.Looks)
-	m.Failures, m.Looks = 0, m.Looks+1
+	wait := gap(m.Failures)
+	s.opts.Log.Warn("a batch is put off", "batch", m.Batch, "merchant", m.Merchant, "failures", m.Failures, "gap", wait, "error", err)
+	m.Failures++
 	return work.Again(s.opts.Clock().Add(wait), m.bytes())
 }
 
-// advance draws what is not drawn, and ends the batch when all of its payouts have ended. ended: there is nothing to do, or not
-// before another record comes.
-func (s *Service) advance(ctx context.Context, m memory) (ended bool, err error) {
+// chunksAtOnce is how many chunks are drawn before other batches have their turn.
+const chunksAtOnce = 8
+
+// pausedFor is how long a batch waits whose merchant may not pay now.
+const pausedFor = 30 * time.Second
+
+// advance draws what is not drawn, and ends the batch when all of its payouts have ended.
+func (s *Service) advance(ctx context.Context, m *memory) (work.Outcome, error) {
 	b, err := s.ledger.Batch(ctx, m.Of)
+	switch {
+	case domain.CodeOf(err) == domain.NotFound:
+		s.opts.Log.Error("the job of a batch that the log does not have", "batch", m.Batch, "merchant", m.Merchant)
+		return work.Finish(), nil
+	case err != nil:
+		return work.Outcome{}, err
+	case b.Status == batch.Receiving:
+		return s.abandon(ctx, &b)
+	case m.Abandon:
+		return work.Finish(), nil
+	}
+	if b.Status == batch.Processing && b.Drawn < b.Received {
+		paused, err := s.paused(ctx, &b)
+		if err != nil {
+			return work.Outcome{}, err
+		}
+		if paused {
+			return work.Again(s.opts.Clock().Add(pausedFor), m.bytes()), nil
+		}
+		if b, err = s.draw(ctx, b, m); err != nil {
+			return work.Outcome{}, err
+		}
+	}
+	switch {
+	case b.Status != batch.Processing:
+		return work.Finish(), nil
+	case b.Drawn < b.Received:
+		return work.Again(s.opts.Clock(), m.bytes()), nil
+	}
+	open, err := s.views.OpenItems(ctx, b.Merchant, b.Batch)
+	if err != nil {
+		return work.Outcome{}, err
+	}
+	if open > 0 {
+		wait := gap(m.Looks)
+		m.Looks++
+		return work.Again(s.opts.Clock().Add(wait), m.bytes()), nil
+	}
+	_, err = s.ledger.SubmitBatch(ctx, batch.Complete{Base: s.base(b.Of, Actor)}, eventstore.Origin{Actor: Actor})
+	return work.Finish(), err
+}
+
+// paused tells whether the merchant may make no payouts now. What is not drawn waits until it may again, or is cancelled.
+func (s *Service) paused(ctx context.Context, b *batch.Batch) (bool, error) {
+	m, err := s.ledger.Merchant(ctx, b.Merchant)
 	if err != nil {
 		return false, err
 	}
-	if b.Status == batch.Receiving {
-		return s.abandon(ctx, &b)
+	if !m.Suspended && m.HasService(merchant.Payout) {
+		return false, nil
 	}
-	if b.Status == batch.Processing && b.Drawn < b.Received {
-		if b, err = s.draw(ctx, b); err != nil {
-			return false, err
-		}
-	}
-	if b.Status != batch.Processing {
-		return true, nil
-	}
-	open, err := s.views.OpenItems(ctx, b.Merchant, b.Batch)
-	if err != nil || open > 0 {
-		return false, err
-	}
-	_, err = s.ledger.SubmitBatch(ctx, batch.Complete{Base: s.base(b.Of, Actor)}, eventstore.Origin{Actor: Actor})
-	return err == nil, err
+	s.opts.Log.Warn("a batch waits: its merchant may make no payouts", "batch", b.Batch, "merchant", b.Merchant, "suspended", m.Suspended)
+	return true, nil
 }
 
 // abandon cancels a batch that should have become whole long ago.
-func (s *Service) abandon(ctx context.Context, b *batch.Batch) (ended bool, err error) {
-	if s.opts.Clock().Before(b.At.Add(s.opts.Abandon)) {
-		return true, nil // there is a job for that time
+func (s *Service) abandon(ctx context.Context, b *batch.Batch) (work.Outcome, error) {
+	if due := b.At.Add(s.opts.Abandon); s.opts.Clock().Before(due) {
+		return work.Again(due, nil), nil
 	}
-	_, err = s.ledger.SubmitBatch(ctx, batch.Cancel{Base: s.base(b.Of, Actor), Reason: "never received whole"}, eventstore.Origin{Actor: Actor})
-	return err == nil, err
+	_, err := s.ledger.SubmitBatch(ctx, batch.Cancel{Base: s.base(b.Of, Actor), Reason: "never received whole"}, eventstore.Origin{Actor: Actor})
+	return work.Finish(), err
 }
 
-// errStopped ends the drawing of a batch that was cancelled meanwhile.
-var errStopped = errors.New("the batch is not drawn any further")
+// errStopped ends the drawing of a batch: it was cancelled meanwhile, or others have their turn.
+var errStopped = errors.New("the batch is not drawn any further now")
 
-// draw makes the payouts of the chunks that are left, one chunk after the other.
-func (s *Service) draw(ctx context.Context, b batch.Batch) (batch.Batch, error) {
-	err := s.ledger.EachChunk(ctx, b.Merchant, b.Batch, b.Drawn, func(chunk int, items []batch.Item) error {
+// draw makes the payouts of some chunks, one chunk after the other.
+func (s *Service) draw(ctx context.Context, b batch.Batch, m *memory) (batch.Batch, error) {
+	from := int64(0)
+	if m.Chunk == b.Drawn {
+		from = m.At
+	}
+	last := b.Drawn + chunksAtOnce
+	err := s.ledger.EachChunk(ctx, b.Of, b.Drawn, from, func(chunk int, at int64, items []batch.Item) error {
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		refused, err := s.initiate(ctx, &b, items)
+		drawn, err := s.drawChunk(ctx, b, chunk, items)
 		if err != nil {
 			return fmt.Errorf("chunk %d: %w", chunk, err)
 		}
-		note := batch.NoteDrawn{Base: s.base(b.Of, Actor), Chunk: chunk, Refused: refused}
-		if b, err = s.ledger.SubmitBatch(ctx, note, eventstore.Origin{Actor: Actor}); err != nil {
-			return fmt.Errorf("chunk %d: %w", chunk, err)
+		if b = drawn; b.Drawn == chunk {
+			m.Chunk, m.At = chunk, at
 		}
-		if b.Status != batch.Processing {
+		if b.Status != batch.Processing || b.Drawn != chunk || chunk == last {
 			return errStopped
 		}
 		return nil
@@ -201,6 +235,58 @@ func (s *Service) draw(ctx context.Context, b batch.Batch) (batch.Batch, error) 
 		err = nil
 	}
 	return b, err
+}
+
+// drawChunk makes the payouts of a chunk and notes them. Where one was refused, the chunk is closed first: from then on no process can
+// make any of its payouts, so that what is noted as refused stays so.
+func (s *Service) drawChunk(ctx context.Context, b batch.Batch, chunk int, items []batch.Item) (batch.Batch, error) {
+	base, from := s.base(b.Of, Actor), eventstore.Origin{Actor: Actor}
+	if b.Closing == nil {
+		refused, err := s.initiate(ctx, &b, items)
+		if err != nil {
+			return b, err
+		}
+		if len(refused) == 0 {
+			return s.ledger.SubmitBatch(ctx, batch.NoteDrawn{Base: base, Chunk: chunk}, from)
+		}
+		if b, err = s.ledger.SubmitBatch(ctx, batch.Close{Base: base, Chunk: chunk, Refused: refused}, from); err != nil || b.Drawn >= chunk {
+			return b, err
+		}
+	}
+	refused, err := s.unmade(ctx, &b, items)
+	if err != nil {
+		return b, err
+	}
+	return s.ledger.SubmitBatch(ctx, batch.NoteDrawn{Base: base, Chunk: chunk, Refused: refused}, from)
+}
+
+// unmade returns those of the refused items of a closed chunk that are no payouts: another process may have made one that this one, or
+// the one that died, saw refused.
+func (s *Service) unmade(ctx context.Context, b *batch.Batch, items []batch.Item) (refused []batch.Refusal, err error) {
+	byIndex, keys := map[int]*batch.Item{}, make([]string, 0, len(b.Closing))
+	for n := range items {
+		byIndex[items[n].Index] = &items[n]
+	}
+	for _, r := range b.Closing {
+		keys = append(keys, wallet.PayoutKey(b.Merchant, byIndex[r.Index].RequestID))
+	}
+	claimed, err := s.ledger.Claimed(ctx, b.Merchant, keys)
+	if err != nil {
+		return nil, err
+	}
+	for n, r := range b.Closing {
+		if seq, taken := claimed[keys[n]]; taken {
+			record, err := s.ledger.Record(ctx, eventstore.Position{Partition: s.ledger.Partition(b.Merchant), Seq: seq})
+			if err != nil {
+				return nil, err
+			}
+			if record.Subject == byIndex[r.Index].Payment {
+				continue
+			}
+		}
+		refused = append(refused, r)
+	}
+	return refused, nil
 }
 
 // initiate makes the payouts of a chunk. An error means that some may be made and some not, and that all can be tried again.

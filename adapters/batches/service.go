@@ -26,7 +26,12 @@ import (
 type Ledger interface {
 	SubmitBatch(ctx context.Context, c batch.Command, o eventstore.Origin) (batch.Batch, error)
 	Batch(ctx context.Context, of batch.Of) (batch.Batch, error)
-	EachChunk(ctx context.Context, merchantID, id string, after int, f func(chunk int, items []batch.Item) error) error
+	// EachChunk calls f with the chunks behind number after, whose position is from (0: not known), in order.
+	EachChunk(ctx context.Context, of batch.Of, after int, from int64, f func(chunk int, at int64, items []batch.Item) error) error
+	Merchant(ctx context.Context, id string) (merchant.Merchant, error)
+	// Claimed returns which dedupe keys are held, and by the record at which position.
+	Claimed(ctx context.Context, merchantID string, keys []string) (map[string]int64, error)
+	Partition(merchantID string) int
 	// Initiate makes payouts of one merchant, each by itself, under the command ids given. There is one error for each.
 	Initiate(ctx context.Context, merchantID string, payouts []wallet.InitiatePayout, ids []uuid.UUID, o eventstore.Origin) []error
 	Record(ctx context.Context, p eventstore.Position) (eventstore.Record, error)
@@ -43,7 +48,13 @@ type Views interface {
 	// OpenItems is the number of a batch's items whose outcome is not final.
 	OpenItems(ctx context.Context, merchantID, id string) (int64, error)
 	// Unfinished lists batches that have not ended, behind the id after.
-	Unfinished(ctx context.Context, after string, limit int) ([]batch.Of, error)
+	Unfinished(ctx context.Context, after string, limit int) ([]Unfinished, error)
+}
+
+// Unfinished is a batch that has not ended.
+type Unfinished struct {
+	batch.Of
+	Receiving bool
 }
 
 // Options configure a Service. Zero values mean the defaults.

@@ -45,6 +45,8 @@ type books struct {
 	payments map[string]*wallet.Payment
 	keys     map[string]int64
 	records  []eventstore.Record
+
+	suspended bool // the merchant is
 }
 
 func newBooks(funds string) *books {
@@ -108,10 +110,10 @@ func (l *books) Batch(ctx context.Context, of batch.Of) (batch.Batch, error) {
 	return l.SubmitBatch(ctx, batch.Look{Base: batch.Base{Of: of}}, eventstore.Origin{})
 }
 
-func (l *books) EachChunk(_ context.Context, _, id string, after int, f func(int, []batch.Item) error) error {
-	records, _ := l.since(0)
+func (l *books) EachChunk(_ context.Context, of batch.Of, after int, from int64, f func(int, int64, []batch.Item) error) error {
+	records, _ := l.since(from)
 	for _, r := range records {
-		if r.Type != "batch.items" || r.Subject != id {
+		if r.Type != "batch.items" || r.Subject != of.Batch {
 			continue
 		}
 		e, err := batch.Decode(r.Type, r.Schema, r.Data)
@@ -119,7 +121,7 @@ func (l *books) EachChunk(_ context.Context, _, id string, after int, f func(int
 			return err
 		}
 		if added := e.(*batch.ItemsAdded); added.Chunk > after {
-			if err := f(added.Chunk, added.Items); err != nil {
+			if err := f(added.Chunk, r.Seq, added.Items); err != nil {
 				return err
 			}
 		}
@@ -173,6 +175,32 @@ func (l *books) since(seq int64) ([]eventstore.Record, int64) {
 	return slices.Clone(l.records[seq:]), int64(len(l.records))
 }
 
+func (l *books) Merchant(context.Context, string) (merchant.Merchant, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	return merchant.Merchant{ID: merchantID, Services: []merchant.Service{merchant.Payout}, Suspended: l.suspended}, nil
+}
+
+func (l *books) suspend(suspended bool) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	l.suspended = suspended
+}
+
+func (l *books) Claimed(_ context.Context, _ string, keys []string) (map[string]int64, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	held := map[string]int64{}
+	for _, k := range keys {
+		if seq, taken := l.keys[k]; taken {
+			held[k] = seq
+		}
+	}
+	return held, nil
+}
+
+func (l *books) Partition(string) int { return 0 }
+
 // OpenItems and Unfinished are what the views tell.
 func (l *books) OpenItems(_ context.Context, _, id string) (n int64, _ error) {
 	l.mu.Lock()
@@ -185,15 +213,15 @@ func (l *books) OpenItems(_ context.Context, _, id string) (n int64, _ error) {
 	return n, nil
 }
 
-func (l *books) Unfinished(_ context.Context, after string, limit int) (list []batch.Of, _ error) {
+func (l *books) Unfinished(_ context.Context, after string, limit int) (list []batches.Unfinished, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, b := range l.batches {
 		if id > after && !b.Final() && len(list) < limit {
-			list = append(list, b.Of)
+			list = append(list, batches.Unfinished{Of: b.Of, Receiving: b.Status == batch.Receiving})
 		}
 	}
-	slices.SortFunc(list, func(a, b batch.Of) int { return strings.Compare(a.Batch, b.Batch) })
+	slices.SortFunc(list, func(a, b batches.Unfinished) int { return strings.Compare(a.Batch, b.Batch) })
 	return list, nil
 }
 
@@ -320,7 +348,7 @@ func (w *world) until(what string, is func() bool) {
 
 func (w *world) batch(id string) batch.Batch {
 	w.t.Helper()
-	b, err := w.books.Batch(w.t.Context(), batch.Of{Merchant: merchantID, Currency: money.INR, Batch: id})
+	b, err := w.books.Batch(w.t.Context(), ofBatch(id))
 	if err != nil {
 		w.t.Fatal(err)
 	}

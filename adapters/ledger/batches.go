@@ -26,11 +26,14 @@ func (l *Ledger) Batch(ctx context.Context, of batch.Of) (batch.Batch, error) {
 	return l.SubmitBatch(ctx, batch.Look{Base: batch.Base{Of: of, At: l.clock()}}, eventstore.Origin{})
 }
 
-// EachChunk calls f with the chunks of a batch behind number after, in order, as far as they are in the log. An error of f
-// ends it, and is returned.
-func (l *Ledger) EachChunk(ctx context.Context, merchantID, id string, after int, f func(chunk int, items []batch.Item) error) error {
+// EachChunk calls f with the chunks of a batch behind number after, in order, as far as they are in the log, and with the position
+// of each. from is the position of chunk number after, or 0 where that is not known. An error of f ends it, and is returned.
+func (l *Ledger) EachChunk(ctx context.Context, of batch.Of, after int, from int64, f func(chunk int, at int64, items []batch.Item) error) error {
 	chunk := 0
-	return l.eachOf(ctx, l.Partition(merchantID), batch.Stream(merchantID, id), func(r *eventstore.Record) (bool, error) {
+	if from > 0 {
+		chunk = after
+	}
+	return l.eachBehind(ctx, l.Partition(of.Merchant), batch.Stream(of.Merchant, of.Batch), from, func(r *eventstore.Record) (bool, error) {
 		if r.Type != (*batch.ItemsAdded).Type(nil) {
 			return false, nil
 		}
@@ -43,10 +46,20 @@ func (l *Ledger) EachChunk(ctx context.Context, merchantID, id string, after int
 		}
 		added, ok := e.(*batch.ItemsAdded)
 		if !ok || added.Chunk != chunk {
-			return true, fmt.Errorf("record %s is not chunk %d of batch %s", r.Position(), chunk, id)
+			return true, fmt.Errorf("record %s is not chunk %d of batch %s", r.Position(), chunk, of.Batch)
 		}
-		return false, f(chunk, added.Items)
+		return false, f(chunk, r.Seq, added.Items)
 	})
+}
+
+// Claimed returns the positions of the records that hold dedupe keys in the merchant's partition; those that are free are left out.
+func (l *Ledger) Claimed(ctx context.Context, merchantID string, keys []string) (map[string]int64, error) {
+	p := l.Partition(merchantID)
+	head, err := l.log.Head(ctx, p)
+	if err != nil {
+		return nil, fmt.Errorf("looking up %d dedupe keys: %w", len(keys), err)
+	}
+	return l.log.Lookup(ctx, p, head.Seq, keys)
 }
 
 // Initiate makes payouts of one merchant, each by itself: one that is refused does not fail the others. ids are those of their

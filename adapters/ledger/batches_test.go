@@ -51,9 +51,11 @@ func TestBatch(t *testing.T) {
 		t.Fatalf("%+v, %v", got, err)
 	}
 	var chunks [][]batch.Item
+	var places [3]int64 // of chunks
 	for after := range 3 {
 		n := 0
-		if err := other.EachChunk(t.Context(), merchantA, "bat_1", after, func(chunk int, items []batch.Item) error {
+		if err := other.EachChunk(t.Context(), of, after, places[after], func(chunk int, at int64, items []batch.Item) error {
+			places[chunk] = at
 			if n++; chunk != after+n {
 				t.Errorf("chunk %d behind %d", chunk, after)
 			}

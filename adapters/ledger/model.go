@@ -76,6 +76,12 @@ func (s *operatorState) Evolve(e executor.Event) {
 	}
 }
 
+// Copy keeps a batch in memory across a conflict: its stream has all of its items.
+func (s *batchState) Copy() executor.State {
+	c := *s
+	return &c
+}
+
 func (s *batchState) Evolve(e executor.Event) {
 	if ev, ok := e.Fact.(batch.Event); ok {
 		s.Batch.Evolve(ev, e.EffectiveAt)

@@ -147,6 +147,11 @@ func (l *Ledger) Owner(ctx context.Context, id string) (string, error) {
 
 // eachOf calls f with every record of a stream, until it says that it has enough.
 func (l *Ledger) eachOf(ctx context.Context, partition int, stream string, f func(*eventstore.Record) (bool, error)) error {
+	return l.eachBehind(ctx, partition, stream, 0, f)
+}
+
+// eachBehind is eachOf for the records behind a position.
+func (l *Ledger) eachBehind(ctx context.Context, partition int, stream string, from int64, f func(*eventstore.Record) (bool, error)) error {
 	const page = 5000
 	read := func(ctx context.Context, after int64, limit int) ([]eventstore.Record, error) {
 		records, err := l.log.ReadStream(ctx, partition, stream, after, limit)
@@ -155,7 +160,7 @@ func (l *Ledger) eachOf(ctx context.Context, partition int, stream string, f fun
 		}
 		return records, err
 	}
-	return eventstore.EachPage(ctx, 0, page, read, func(records []eventstore.Record) (enough bool, err error) {
+	return eventstore.EachPage(ctx, from, page, read, func(records []eventstore.Record) (enough bool, err error) {
 		for i := 0; i < len(records) && !enough && err == nil; i++ {
 			enough, err = f(&records[i])
 		}

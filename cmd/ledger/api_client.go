@@ -97,7 +97,7 @@ func apiError(resp *http.Response) error {
 		More    int                 `json:"more"`
 	}
 	if json.Unmarshal(text, &answer) != nil || answer.Message == "" {
-		return fmt.Errorf("the server answers %s", resp.Status)
+		answer.Message = "the server answers without a reason"
 	}
 	var b strings.Builder
 	fmt.Fprintf(&b, "%s (%s)", answer.Message, resp.Status)

@@ -25,14 +25,14 @@ func (v openBatches) OpenItems(ctx context.Context, merchantID, id string) (int6
 }
 
 // Unfinished lists batches that have not ended, behind the id after.
-func (v openBatches) Unfinished(ctx context.Context, after string, limit int) ([]batch.Of, error) {
+func (v openBatches) Unfinished(ctx context.Context, after string, limit int) ([]batches.Unfinished, error) {
 	rows, err := v.BatchesUnfinished(ctx, after, limit)
 	if err != nil {
 		return nil, err
 	}
-	list := make([]batch.Of, len(rows))
+	list := make([]batches.Unfinished, len(rows))
 	for i, r := range rows {
-		list[i] = batch.Of{Merchant: r.Merchant, Currency: r.Currency, Batch: r.ID}
+		list[i] = batches.Unfinished{Of: batch.Of{Merchant: r.Merchant, Currency: r.Currency, Batch: r.ID}, Receiving: r.Status == batch.Receiving}
 	}
 	return list, nil
 }
@@ -77,11 +77,15 @@ func (batchFiles) Read(body io.Reader, r klyropay.BatchReading) (klyropay.BatchR
 	default:
 		reader = batchfile.NewJSON(body, o)
 	}
+	whole := true
 	for item, err := range reader.Items() {
 		var wrong *batchfile.ItemError
 		var end *batchfile.FileError
 		switch {
-		case errors.As(err, &wrong), errors.As(err, &end): // it is in the report
+		case errors.As(err, &wrong): // it is in the report
+			continue
+		case errors.As(err, &end):
+			whole = false
 			continue
 		case err != nil:
 			return klyropay.BatchReport{}, err
@@ -90,7 +94,9 @@ func (batchFiles) Read(body io.Reader, r klyropay.BatchReading) (klyropay.BatchR
 			return klyropay.BatchReport{}, err
 		}
 	}
-	return batchReport(reader), nil
+	report := batchReport(reader)
+	report.Whole = whole
+	return report, nil
 }
 
 func batchEntry(i *batchfile.Item) *klyropay.BatchEntry {

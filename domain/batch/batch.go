@@ -53,6 +53,7 @@ type Batch struct {
 	Received   int          // chunks
 	Drawn      int          // chunks
 	Refused    int          // items, while drawing
+	Closing    []Refusal    // of the chunk that is closed and not noted yet; nil: it is open
 	By         string       // who submitted it
 	Decided    string       // who approved, rejected or cancelled it
 	Reason     string       // why it was rejected or cancelled

@@ -72,7 +72,16 @@ type Cancel struct {
 	Reason string
 }
 
-// NoteDrawn says that the payouts of a chunk are made, but for the refused ones. A chunk that is noted already changes nothing.
+// Close says that no more payouts of a chunk are to be made, and which were refused as far as is known. A chunk that is closed
+// already changes nothing.
+type Close struct {
+	Base
+	Chunk   int
+	Refused []Refusal
+}
+
+// NoteDrawn says that the payouts of a chunk are made, but for the refused ones: of those that it was closed with, the ones that did
+// not become payouts before. A chunk that is noted already changes nothing.
 type NoteDrawn struct {
 	Base
 	Chunk   int

@@ -2,6 +2,7 @@ package batch
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/khata-ledger/khata/domain"
@@ -33,6 +34,8 @@ func Decide(b *Batch, c Command) ([]Event, error) {
 		return reject(b, c)
 	case Cancel:
 		return cancel(b, c)
+	case Close:
+		return closeChunk(b, c)
 	case NoteDrawn:
 		return noteDrawn(b, c)
 	case Complete:
@@ -145,6 +148,22 @@ func noteDrawn(b *Batch, c NoteDrawn) ([]Event, error) {
 	if b.Status != Processing && b.Status != Cancelled || c.Chunk != b.Drawn+1 || c.Chunk > b.Received {
 		return nil, domain.Errorf(domain.Stale, "drawing chunk %d of batch %s, which is %s and has drawn %d", c.Chunk, b.Batch, b.Status, b.Drawn)
 	}
+	for _, r := range c.Refused {
+		if !slices.Contains(b.Closing, r) {
+			return nil, fmt.Errorf("batch %s: refused item %d is not one that chunk %d was closed with", b.Batch, r.Index, c.Chunk)
+		}
+	}
+	return []Event{&Drawn{Of: b.Of, Chunk: c.Chunk, Refused: c.Refused}}, nil
+}
+
+// closeChunk takes what was refused from whoever comes first. Like noteDrawn, it takes a cancelled batch.
+func closeChunk(b *Batch, c Close) ([]Event, error) {
+	if c.Chunk >= 1 && c.Chunk <= b.Drawn || c.Chunk == b.Drawn+1 && b.Closing != nil {
+		return nil, nil
+	}
+	if b.Status != Processing && b.Status != Cancelled || c.Chunk != b.Drawn+1 || c.Chunk > b.Received {
+		return nil, domain.Errorf(domain.Stale, "closing chunk %d of batch %s, which is %s and has drawn %d", c.Chunk, b.Batch, b.Status, b.Drawn)
+	}
 	last := (c.Chunk - 1) * ChunkSize
 	for _, r := range c.Refused {
 		if r.Index <= last || r.Index > min(c.Chunk*ChunkSize, b.Count) {
@@ -152,13 +171,16 @@ func noteDrawn(b *Batch, c NoteDrawn) ([]Event, error) {
 		}
 		last = r.Index
 	}
-	return []Event{&Drawn{Of: b.Of, Chunk: c.Chunk, Refused: c.Refused}}, nil
+	if len(c.Refused) == 0 {
+		return nil, fmt.Errorf("batch %s: closing chunk %d, of which nothing was refused", b.Batch, c.Chunk)
+	}
+	return []Event{&Closed{Of: b.Of, Chunk: c.Chunk, Refused: c.Refused}}, nil
 }
 
-// Draws refuses a payout for an item (domain.Stale), but while the item's chunk is the one being drawn: what batch.drawn has
-// noted as refused never becomes a payout, and neither does what was cancelled.
+// Draws refuses a payout for an item (domain.Stale), but while the item's chunk is the one being drawn and is not closed: what
+// batch.drawn has noted as refused never becomes a payout, and neither does what was cancelled.
 func (b *Batch) Draws(merchant string, index int) error {
-	if b.Status != Processing || b.Merchant != merchant || index < 1 || index > b.Count || (index-1)/ChunkSize != b.Drawn {
+	if b.Status != Processing || b.Merchant != merchant || index < 1 || index > b.Count || (index-1)/ChunkSize != b.Drawn || b.Closing != nil {
 		return domain.Errorf(domain.Stale, "item %d of batch %s, which is %s and has drawn %d chunks, is not to be paid now", index, b.Batch, b.Status, b.Drawn)
 	}
 	return nil

@@ -18,6 +18,8 @@ var (
 	ravi = Base{Of: of, At: noon, Actor: "key:ravi"}
 )
 
+var seven = Refusal{Index: 7, Code: "duplicate", Reason: "used before"}
+
 func inr(s string) money.Amount { return money.MustParse(s, money.INR) }
 
 func items(from, to int) []Item {
@@ -86,7 +88,8 @@ func with(before []Command, more ...Command) []Command {
 
 func TestLife(t *testing.T) {
 	drawn := []Command{
-		NoteDrawn{Base: maya, Chunk: 1, Refused: []Refusal{{Index: 7, Code: "duplicate", Reason: "used before"}}},
+		Close{maya, 1, []Refusal{seven, {Index: 9, Code: "insufficient_balance"}}},
+		NoteDrawn{Base: maya, Chunk: 1, Refused: []Refusal{seven}}, // 9 was paid meanwhile
 		NoteDrawn{Base: maya, Chunk: 2},
 	}
 	for _, c := range []struct {
@@ -102,10 +105,10 @@ func TestLife(t *testing.T) {
 		{"approved", with(whole(ApprovalRequired), Approve{ravi}), Processing, 0},
 		{"rejected", with(whole(ApprovalRequired), Reject{ravi, "not this month"}), Rejected, 0},
 		{"drawn", with(whole(NoApproval), drawn...), Processing, 1},
-		{"completed", with(whole(NoApproval), drawn[0], drawn[1], Complete{maya}), Completed, 1},
-		{"cancelled", with(whole(NoApproval), drawn[0], Cancel{ravi, "wrong file"}), Cancelled, 1},
+		{"completed", with(whole(NoApproval), append(drawn, Complete{maya})...), Completed, 1},
+		{"cancelled", with(whole(NoApproval), drawn[0], drawn[1], Cancel{ravi, "wrong file"}), Cancelled, 1},
 		{"cancelled while being received", with(whole(NoApproval)[:2], Cancel{ravi, "wrong file"}), Cancelled, 0},
-		{"a chunk noted after the cancellation", with(whole(NoApproval), Cancel{ravi, "wrong file"}, drawn[0]), Cancelled, 1},
+		{"a chunk noted after the cancellation", with(whole(NoApproval), Cancel{ravi, "wrong file"}, drawn[0], drawn[1]), Cancelled, 1},
 	} {
 		if b := after(t, c.commands...); b.Status != c.want || b.Refused != c.refused {
 			t.Errorf("%s: %s, %d refused", c.name, b.Status, b.Refused)
@@ -122,6 +125,8 @@ func TestRepeatsChangeNothing(t *testing.T) {
 		{whole(NoApproval), whole(NoApproval)[1]},
 		{whole(NoApproval)[:2], whole(NoApproval)[1]},
 		{done, NoteDrawn{Base: maya, Chunk: 2}},
+		{done, Close{maya, 2, []Refusal{seven}}},
+		{with(whole(NoApproval), Close{maya, 1, []Refusal{seven}}), Close{maya, 1, []Refusal{{Index: 8}}}},
 		{done, Complete{maya}},
 		{done, Look{maya}},
 		{with(whole(NoApproval), Cancel{ravi, "wrong file"}), Cancel{ravi, "again"}},
@@ -167,8 +172,12 @@ func TestRefusals(t *testing.T) {
 		{"cancelling what is drawn", with(whole(NoApproval), NoteDrawn{Base: maya, Chunk: 1}, NoteDrawn{Base: maya, Chunk: 2}), Cancel{ravi, "no"}, domain.Stale},
 		{"drawing without approval", whole(ApprovalRequired), NoteDrawn{Base: maya, Chunk: 1}, domain.Stale},
 		{"drawing out of order", whole(NoApproval), NoteDrawn{Base: maya, Chunk: 2}, domain.Stale},
-		{"refusing another chunk's item", whole(NoApproval), NoteDrawn{Base: maya, Chunk: 1, Refused: []Refusal{{Index: ChunkSize + 1}}}, fault},
-		{"refusing an item twice", whole(NoApproval), NoteDrawn{Base: maya, Chunk: 1, Refused: []Refusal{{Index: 2}, {Index: 2}}}, fault},
+		{"refusing another chunk's item", whole(NoApproval), Close{maya, 1, []Refusal{{Index: ChunkSize + 1}}}, fault},
+		{"refusing an item twice", whole(NoApproval), Close{maya, 1, []Refusal{{Index: 2}, {Index: 2}}}, fault},
+		{"closing for nothing", whole(NoApproval), Close{maya, 1, nil}, fault},
+		{"closing out of order", whole(NoApproval), Close{maya, 2, []Refusal{{Index: ChunkSize + 1}}}, domain.Stale},
+		{"refusing without closing", whole(NoApproval), NoteDrawn{Base: maya, Chunk: 1, Refused: []Refusal{seven}}, fault},
+		{"refusing another than closed with", with(whole(NoApproval), Close{maya, 1, []Refusal{seven}}), NoteDrawn{Base: maya, Chunk: 1, Refused: []Refusal{{Index: 8}}}, fault},
 		{"completing too early", with(whole(NoApproval), NoteDrawn{Base: maya, Chunk: 1}), Complete{maya}, domain.Stale},
 	} {
 		events, err := Decide(after(t, c.before...), c.then)
@@ -193,6 +202,8 @@ func TestDraws(t *testing.T) {
 		{"the second chunk, too early", whole(NoApproval), "mer_1", ChunkSize + 1, false},
 		{"the second chunk", half, "mer_1", ChunkSize + 1, true},
 		{"the first chunk, when it is noted", half, "mer_1", ChunkSize, false},
+		{"a closed chunk", with(whole(NoApproval), Close{maya, 1, []Refusal{seven}}), "mer_1", 1, false},
+		{"behind a closed chunk", with(whole(NoApproval), Close{maya, 1, []Refusal{seven}}, NoteDrawn{Base: maya, Chunk: 1}), "mer_1", ChunkSize + 1, true},
 		{"beyond the end", half, "mer_1", ChunkSize + 2, false},
 		{"before the beginning", whole(NoApproval), "mer_1", 0, false},
 		{"another merchant", whole(NoApproval), "mer_2", 1, false},

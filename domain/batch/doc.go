@@ -14,9 +14,10 @@
 //
 //	version 1: batch.submitted     version 1+k: batch.items, chunk k     then: decisions, batch.drawn for each chunk, the end
 //
-// Drawing a chunk submits its payouts to the wallet, then notes in batch.drawn which of them were refused, and why. A process that
-// dies between the two draws the chunk again: what is a payout already is refused by its own partner_request_id, and found to be
-// the same payout by its id.
+// Drawing a chunk submits its payouts to the wallet, then notes batch.drawn. A process that dies between the two draws the chunk again:
+// what is a payout already is refused by its own partner_request_id, and found to be the same payout by its id. Where payouts were
+// refused, the chunk is closed first, by batch.closed: from then on none of its payouts can be made by anybody, so that what batch.drawn
+// then says was refused, and why, stays so.
 //
 // A partner_request_id is claimed when the payout is made, not before: a batch that is rejected or cancelled uses none up.
 package batch

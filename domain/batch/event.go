@@ -67,6 +67,13 @@ type CancelledBy struct {
 	Actor  string `json:"actor"`
 }
 
+// Closed ends the making of a chunk's payouts. Another process may have made one that this one saw refused: Drawn says.
+type Closed struct {
+	Of
+	Chunk   int       `json:"chunk"`
+	Refused []Refusal `json:"refused"`
+}
+
 // Drawn says that a chunk's payouts are made.
 type Drawn struct {
 	Of
@@ -112,6 +119,7 @@ func (*ItemsAdded) Type() string   { return "batch.items" }
 func (*Approved) Type() string     { return "batch.approved" }
 func (*RejectedBy) Type() string   { return "batch.rejected" }
 func (*CancelledBy) Type() string  { return "batch.cancelled" }
+func (*Closed) Type() string       { return "batch.closed" }
 func (*Drawn) Type() string        { return "batch.drawn" }
 func (*CompletedAll) Type() string { return "batch.completed" }
 
@@ -121,6 +129,7 @@ func (*ItemsAdded) Schema() int   { return 1 }
 func (*Approved) Schema() int     { return 1 }
 func (*RejectedBy) Schema() int   { return 1 }
 func (*CancelledBy) Schema() int  { return 1 }
+func (*Closed) Schema() int       { return 1 }
 func (*Drawn) Schema() int        { return 1 }
 func (*CompletedAll) Schema() int { return 1 }
 
@@ -140,6 +149,8 @@ func blank(typ string, schema int) Event {
 		return &RejectedBy{}
 	case "batch.cancelled":
 		return &CancelledBy{}
+	case "batch.closed":
+		return &Closed{}
 	case "batch.drawn":
 		return &Drawn{}
 	case "batch.completed":

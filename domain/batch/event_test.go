@@ -23,6 +23,7 @@ func goldens() map[string]Event {
 		"batch.approved.v1":  &Approved{Of: of, Actor: "key:ravi"},
 		"batch.rejected.v1":  &RejectedBy{Of: of, Reason: "not <this> month", Actor: "key:ravi"},
 		"batch.cancelled.v1": &CancelledBy{Of: of, Reason: "wrong file", Actor: "key:ravi"},
+		"batch.closed.v1":    &Closed{Of: of, Chunk: 1, Refused: []Refusal{{Index: 2, Code: "insufficient_balance", Reason: "too little"}}},
 		"batch.drawn.v1":     &Drawn{Of: of, Chunk: 1, Refused: []Refusal{{Index: 2, Code: "duplicate", Reason: "used before"}}},
 		"batch.completed.v1": &CompletedAll{of},
 	}

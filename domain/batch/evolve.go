@@ -33,8 +33,10 @@ func (b *Batch) Evolve(e Event, at time.Time) {
 		b.Status, b.Decided, b.Reason = Rejected, e.Actor, e.Reason
 	case *CancelledBy:
 		b.Status, b.Decided, b.Reason = Cancelled, e.Actor, e.Reason
+	case *Closed:
+		b.Closing = e.Refused
 	case *Drawn:
-		b.Drawn = e.Chunk
+		b.Drawn, b.Closing = e.Chunk, nil
 		b.Refused += len(e.Refused)
 	case *CompletedAll:
 		b.Status = Completed

@@ -22,6 +22,7 @@ const (
 	messageBatchUnknown = "Batch not found"
 	messageBatchType    = "Content-Type must be application/json, text/csv or application/x-ndjson"
 	messageBatchCut     = "Request body was cut off"
+	messageBatchBroken  = "Batch never became whole, nothing of it is paid: use another batch_ref"
 	messageBatchEnded   = "Batch has nothing left to cancel"
 )
 
@@ -301,7 +302,7 @@ func (a *API) acceptBatch(w http.ResponseWriter, r *http.Request, c *caller, cla
 	}, items.payouts(d.ref))
 	switch {
 	case err != nil:
-		a.refuseBatch(w, r, scopeBatches, err, messageDuplicate)
+		a.refuseBatch(w, r, scopeBatches, err, messageBatchBroken)
 		return 0, nil
 	case repeated:
 		return http.StatusOK, &b

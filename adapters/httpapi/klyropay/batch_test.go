@@ -403,7 +403,7 @@ func TestBatchFaults(t *testing.T) {
 	s.works.submitFault = errAway
 	s.send("POST", batchesPath, batchBody).want(t, 503, away)
 	s.works.submitFault = domain.Errorf(domain.Stale, "begun under another plan")
-	s.send("POST", batchesPath, batchBody).want(t, 409, failure("Duplicate request"))
+	s.send("POST", batchesPath, batchBody).want(t, 409, failure("Batch never became whole, nothing of it is paid: use another batch_ref"))
 	s.works.submitFault = nil
 	s.books.sealFault = errAway
 	s.send("POST", batchesPath, batchBody).want(t, 503, away)
