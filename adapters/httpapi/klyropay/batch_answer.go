@@ -2,6 +2,7 @@ package klyropay
 
 import (
 	"context"
+	"maps"
 	"net/http"
 	"slices"
 	"strconv"
@@ -170,6 +171,7 @@ func appendSummary(b []byte, row *projections.BatchRow) []byte {
 
 // appendBatch appends a batch with what has become of its items.
 func appendBatch(b []byte, row *projections.BatchRow, tally projections.BatchTally) []byte {
+	tally = whole(row, tally)
 	b = append(appendSummary(append(b, '{'), row), `,"counts":{`...)
 	open := int64(row.Count)
 	for i, status := range itemStatuses() {
@@ -199,6 +201,33 @@ func appendBatch(b []byte, row *projections.BatchRow, tally projections.BatchTal
 	}
 	b = strconv.AppendInt(append(b, `},"progress":`...), progress, 10)
 	return append(b, '}')
+}
+
+// whole is the tally of all items that a batch was announced with. Those that were never received, of a batch that was cut short, are
+// pending, or cancelled with it.
+func whole(row *projections.BatchRow, tally projections.BatchTally) projections.BatchTally {
+	missing, amount := int64(row.Count), row.Amount
+	for _, t := range tally {
+		if t.Count > 0 {
+			missing, amount = missing-t.Count, amount.Sub(t.Amount)
+		}
+	}
+	if missing <= 0 {
+		return tally
+	}
+	status := itemPending
+	if row.Status == batch.Cancelled {
+		status = itemCancelled
+	}
+	all := projections.BatchTally{}
+	maps.Copy(all, tally)
+	t := all[status]
+	if t.Count == 0 {
+		t.Amount = money.Zero(row.Currency)
+	}
+	t.Count, t.Amount = t.Count+missing, t.Amount.Add(amount)
+	all[status] = t
+	return all
 }
 
 // writeBatch answers with a batch.
