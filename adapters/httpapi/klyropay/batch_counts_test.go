@@ -16,7 +16,7 @@ func TestCountsOfABatchThatNeverWasWhole(t *testing.T) {
 	h.state.Status, h.state.Reason, h.state.Decided = batch.Cancelled, "never received whole", "system:batches"
 	h.items = h.items[:1]
 	h.items[0].Status = "cancelled"
-	got := string(s.send("GET", firstBatch, "").body)
+	got := s.send("GET", firstBatch, "").body
 	if !strings.Contains(got, `"cancelled":2}`) || !strings.Contains(got, `"progress":100`) {
 		t.Errorf("count is 2:\n%s", got)
 	}
