@@ -29,7 +29,11 @@ func (w *world) serviceOn(l batches.Ledger, file string, o batches.Options) *bat
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	w.t.Cleanup(func() { _ = db.Close() })
+	w.t.Cleanup(func() {
+		if err := db.Close(); err != nil {
+			w.t.Error(err)
+		}
+	})
 	if err := migrations.Up(w.t.Context(), db, migrations.SQLite, migrations.Work); err != nil {
 		w.t.Fatal(err)
 	}
@@ -74,7 +78,7 @@ func TestRefusedItemIsNotPaid(t *testing.T) {
 		once.Do(func() { // the other process, which has come as far as its own initiate
 			w.books.adjust("100000")
 			b := w.batch(note.Of.Batch)
-			_ = w.books.EachChunk(t.Context(), b.Of, 0, 0, func(_ int, _ int64, items []batch.Item) error {
+			err := w.books.EachChunk(t.Context(), b.Of, 0, 0, func(_ int, _ int64, items []batch.Item) error {
 				payouts, ids := make([]wallet.InitiatePayout, len(items)), make([]uuid.UUID, len(items))
 				for i := range items {
 					payouts[i], ids[i] = items[i].Payout(&b, time.Now()), uuid.MustParse(items[i].Event)
@@ -82,6 +86,9 @@ func TestRefusedItemIsNotPaid(t *testing.T) {
 				w.books.Initiate(t.Context(), merchantID, payouts, ids, eventstore.Origin{})
 				return nil
 			})
+			if err != nil {
+				t.Error(err)
+			}
 		})
 	}
 	s := w.serviceOn(l, "work.db", batches.Options{})
@@ -96,10 +103,12 @@ func TestRefusedItemIsNotPaid(t *testing.T) {
 		}
 	}
 	var items []batch.Item
-	_ = w.books.EachChunk(t.Context(), b.Of, 0, 0, func(_ int, _ int64, list []batch.Item) error {
+	if err := w.books.EachChunk(t.Context(), b.Of, 0, 0, func(_ int, _ int64, list []batch.Item) error {
 		items = append(items, list...)
 		return nil
-	})
+	}); err != nil {
+		t.Fatal(err)
+	}
 	for _, r := range records {
 		if r.Type != "batch.drawn" {
 			continue

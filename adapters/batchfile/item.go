@@ -22,7 +22,7 @@ type Item struct {
 	TransferType     string
 	PartnerRequestID string
 
-	raw string // the item as submitted, where not all of it could be put into the fields: for Digest alone
+	raw string // the item as submitted, where not all of it could be put into the fields: what makes two such items the same
 }
 
 // Outcome is what became of an item. Empty fields are written as empty cells.

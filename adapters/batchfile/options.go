@@ -70,17 +70,3 @@ func choose(to *string, name, value, one, other string) error {
 	}
 	return FieldError{name, `must be "` + one + `" or "` + other + `"`}
 }
-
-// Complete puts the defaults where nothing was given: partial, no approval, reject.
-func (o Options) Complete() Options {
-	if o.Mode == "" {
-		o.Mode = ModePartial
-	}
-	if o.Approval == "" {
-		o.Approval = ApprovalNone
-	}
-	if o.OnInsufficientBalance == "" {
-		o.OnInsufficientBalance = BalanceReject
-	}
-	return o
-}
