@@ -143,7 +143,7 @@ func (l *books) initiate(c wallet.InitiatePayout, id uuid.UUID) error {
 	if err := l.claim(c.Keys()); err != nil {
 		return err
 	}
-	if err := l.batches[c.Batch].Draws(c.Merchant, c.Index); err != nil {
+	if err := l.batches[c.Batch].Draws(c.Merchant, c.Index, c.At); err != nil {
 		return err
 	}
 	p := &wallet.Payment{}

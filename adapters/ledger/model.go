@@ -104,8 +104,10 @@ func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 	switch c := body.(type) {
 	case wallet.Command:
 		of := c.Target()
+		if needs = append(needs, streamNeed(m.walletStream(of))); aboutBatch(c) {
+			return append(needs, streamNeed(batch.Stream(of.Merchant, of.Payment)))
+		}
 		needs = append(needs,
-			streamNeed(m.walletStream(of)),
 			executor.Need{Kind: executor.Subject, Name: of.Payment, Fresh: fresh(c)})
 		if p, ok := c.(wallet.InitiatePayout); ok && p.Batch != "" {
 			needs = append(needs, streamNeed(batch.Stream(p.Merchant, p.Batch)))
@@ -119,6 +121,34 @@ func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 		return append(needs, streamNeed(merchant.Stream(c.Target().Merchant)))
 	}
 	return needs
+}
+
+// aboutBatch tells a command about a batch's hold: it is decided on the batch, and on no payment.
+func aboutBatch(c wallet.Command) bool {
+	switch c.(type) {
+	case wallet.QueueBatch, wallet.HoldBatch, wallet.ReleaseBatch, wallet.Look:
+		return true
+	}
+	return false
+}
+
+// allowed asks the batch, where a wallet's command is about one.
+func allowed(c wallet.Command, states []executor.State) error {
+	switch c := c.(type) {
+	case wallet.InitiatePayout:
+		if c.Batch != "" {
+			return states[2].(*batchState).Draws(c.Merchant, c.Index, c.At)
+		}
+	case wallet.QueueBatch:
+		return states[1].(*batchState).Pays(c.Merchant, c.At)
+	case wallet.HoldBatch:
+		return states[1].(*batchState).Pays(c.Merchant, c.At)
+	case wallet.ReleaseBatch:
+		if c.Done {
+			return states[1].(*batchState).Spent(c.Merchant)
+		}
+	}
+	return nil
 }
 
 // walletStream names a wallet's stream. Neighbours are often of one wallet.
@@ -172,12 +202,13 @@ func (m *model) Decide(body any, states []executor.State, out []executor.Event) 
 	switch c := body.(type) {
 	case wallet.Command:
 		w := states[0].(*walletState)
-		if p, ok := c.(wallet.InitiatePayout); ok && p.Batch != "" {
-			if err := states[2].(*batchState).Draws(p.Merchant, p.Index); err != nil {
-				return nil, err
-			}
+		if err := allowed(c, states); err != nil {
+			return nil, err
 		}
-		states[1].(*paymentState).Unpack(&m.payment)
+		m.payment = wallet.Payment{}
+		if p, ok := states[1].(*paymentState); ok {
+			p.Unpack(&m.payment)
+		}
 		events, err := wallet.Decide(&w.Wallet, &m.payment, c)
 		if err != nil {
 			return nil, err
@@ -264,7 +295,11 @@ type answer struct {
 func (*model) Answer(body any, states []executor.State, _ []executor.Event) any {
 	switch body.(type) {
 	case wallet.Command:
-		return &answer{states[0].(*walletState).Wallet, states[1].(*paymentState).Packed}
+		after := &answer{wallet: states[0].(*walletState).Wallet}
+		if p, ok := states[1].(*paymentState); ok {
+			after.payment = p.Packed
+		}
+		return after
 	case batch.Command:
 		b := states[0].(*batchState).Batch
 		return &b
@@ -293,7 +328,7 @@ func decode(r *eventstore.Record) (executor.Event, error) {
 
 // DecodeFact reads a record's data: a wallet.Event, a merchant.Event or a batch.Event.
 func DecodeFact(r *eventstore.Record) (any, error) {
-	switch kind, _, _ := strings.Cut(r.Type, "."); kind {
+	switch kind, _, _ := strings.Cut(r.Stream, ":"); kind { // types of batches are of the wallet's stream, too
 	case "merchant", "operator":
 		return merchant.Decode(r.Type, r.Schema, r.Data)
 	case "batch":

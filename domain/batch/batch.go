@@ -30,6 +30,24 @@ const (
 	Cancelled  Status = "cancelled"
 )
 
+// Mode says whether the items of a batch stand together.
+type Mode string
+
+// The modes.
+const (
+	Partial Mode = "partial" // each item is accepted or refused by itself
+	Atomic  Mode = "atomic"  // all are held, or none is
+)
+
+// Shortage says what becomes of what the balance does not cover.
+type Shortage string
+
+// What it can become.
+const (
+	RefuseShort Shortage = "reject"
+	QueueShort  Shortage = "queue" // it waits for money, in order
+)
+
 // Approval says whether somebody has to allow a batch.
 type Approval string
 
@@ -55,17 +73,45 @@ type Batch struct {
 	Refused    int          // items, while drawing
 	Closing    []Refusal    // of the chunk that is closed and not noted yet; nil: it is open
 	By         string       // who submitted it
-	Decided    string       // who approved, rejected or cancelled it
+	Approvals  []string     // who has approved it; never written to, but replaced
+	Decided    string       // who approved it last, rejected or cancelled it
 	Reason     string       // why it was rejected or cancelled
+	Stopper    int          // index of the item for which it was rejected, if for one
 	At         time.Time    // value date of the first record
 
 	items              int // received
 	amount, commission money.Amount
 }
 
-// Terms are what a batch is submitted under.
+// Terms are what a batch is submitted under. Every field but the first is left out where it says what is usual.
 type Terms struct {
-	Approval Approval `json:"approval"`
+	Approval   Approval  `json:"approval"`
+	Checkers   int       `json:"checkers,omitempty"` // how many must approve it, each another one; 0 is one, where approval is required
+	Rule       int       `json:"rule,omitempty"`     // version of the merchant's approval rule at the time; 0: it had none
+	Mode       Mode      `json:"mode,omitempty"`     // "" is Partial
+	Shortage   Shortage  `json:"on_insufficient_balance,omitempty"`
+	ScheduleAt time.Time `json:"schedule_at,omitzero"` // nothing is held before; zero: at once
+	RetryOf    string    `json:"retry_of,omitempty"`   // the batch whose failed items these are
+}
+
+// MaxCheckers bounds Terms.Checkers.
+const MaxCheckers = 2
+
+// Holds tells whether the batch locks money of its own, out of which its payouts are drawn.
+func (t *Terms) Holds() bool { return t.Mode == Atomic || t.Shortage == QueueShort }
+
+// Missing is how many approvals the batch still needs.
+func (b *Batch) Missing() int {
+	if b.Terms.Approval == NoApproval {
+		return 0
+	}
+	return max(b.Terms.Checkers, 1) - len(b.Approvals)
+}
+
+// Column is a column of the file that the batch came in: the field of an item, and how the file calls it.
+type Column struct {
+	Field string `json:"field"`
+	Name  string `json:"name"`
 }
 
 // Chunks is how many chunks there are of so many items.
@@ -103,6 +149,9 @@ type Item struct {
 	Sealed             string       `json:"sealed"`
 }
 
+// Gross is what the item's payout takes from the wallet.
+func (i *Item) Gross() money.Amount { return i.Amount.Add(i.Commission) }
+
 // Payout is the command that makes the item's payout.
 func (i *Item) Payout(b *Batch, at time.Time) wallet.InitiatePayout {
 	return wallet.InitiatePayout{
@@ -110,7 +159,7 @@ func (i *Item) Payout(b *Batch, at time.Time) wallet.InitiatePayout {
 		Amount: i.Amount, Charge: fee.Charge{Commission: i.Commission, Tax: i.Tax, Rule: b.Fee},
 		RequestID: i.RequestID, IFSC: i.IFSC, BankName: i.BankName, AccountLast4: i.AccountLast4,
 		AccountFingerprint: i.AccountFingerprint, TransferType: i.TransferType, Sealed: i.Sealed,
-		Batch: b.Batch, Index: i.Index,
+		Batch: b.Batch, Index: i.Index, FromHold: b.Terms.Holds(),
 	}
 }
 

@@ -42,6 +42,7 @@ type Submit struct {
 	Amount     money.Amount
 	Commission money.Amount
 	Fee        fee.Rule
+	Columns    []Column // of the file that it came in; none where it came in another way
 }
 
 // Keys claims the batch_ref.
@@ -57,13 +58,18 @@ type AddItems struct {
 	Items []Item
 }
 
-// Approve allows a batch.
-type Approve struct{ Base }
+// Approve allows a batch, together with as many others as its terms ask for. A second one of the same actor changes nothing.
+type Approve struct {
+	Base
+	Rule int    // version of the merchant's approval rule now; a batch under another one is domain.Stale
+	Note string // why, if it is said
+}
 
-// Reject refuses a batch that waits for approval.
+// Reject refuses a batch that waits for approval; or, by an item, one of which all or nothing is to be held.
 type Reject struct {
 	Base
 	Reason string
+	Item   int // index of the item that stops it; 0: none
 }
 
 // Cancel stops a batch: what is not drawn yet never will be.

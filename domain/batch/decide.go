@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/money"
@@ -56,14 +57,30 @@ func submit(b *Batch, c Submit) ([]Event, error) {
 		return nil, fmt.Errorf("batch %s: no digest", c.Batch)
 	case c.Count < 1 || c.Count > MaxItems:
 		return nil, domain.InvalidField("items", fmt.Sprintf("must be 1 to %d", MaxItems))
-	case c.Terms.Approval != NoApproval && c.Terms.Approval != ApprovalRequired:
-		return nil, domain.InvalidField("approval", `must be "none" or "required"`)
 	case c.Amount.Currency() != c.Currency || c.Amount.Sign() <= 0 || c.Commission.Currency() != c.Currency || c.Commission.Sign() < 0:
 		return nil, fmt.Errorf("batch %s: sums of %s and %s", c.Batch, c.Amount, c.Commission)
 	}
+	if err := c.Terms.check(); err != nil {
+		return nil, err
+	}
 	return []Event{&Submitted{
 		Of: c.Of, Ref: c.Ref, Digest: c.Digest, Terms: c.Terms, Count: c.Count, Amount: c.Amount, Commission: c.Commission, Fee: c.Fee, Actor: c.Actor,
+		Columns: c.Columns,
 	}}, nil
+}
+
+func (t *Terms) check() error {
+	switch {
+	case t.Approval != NoApproval && t.Approval != ApprovalRequired:
+		return domain.InvalidField("approval", `must be "none" or "required"`)
+	case t.Checkers < 0 || t.Checkers > MaxCheckers || t.Checkers > 0 && t.Approval == NoApproval:
+		return fmt.Errorf("terms: %d checkers, approval %q", t.Checkers, t.Approval)
+	case t.Mode != "" && t.Mode != Partial && t.Mode != Atomic:
+		return domain.InvalidField("mode", `must be "partial" or "atomic"`)
+	case t.Shortage != "" && t.Shortage != RefuseShort && t.Shortage != QueueShort:
+		return domain.InvalidField("on_insufficient_balance", `must be "reject" or "queue"`)
+	}
+	return nil
 }
 
 // addItems takes the chunks in order. The last one must make up what was announced: else the batch was announced wrongly.
@@ -106,24 +123,37 @@ func (i *Item) check(index int, c money.Currency) error {
 
 func approve(b *Batch, c Approve) ([]Event, error) {
 	switch {
+	case slices.Contains(b.Approvals, c.Actor) && (b.Status == Awaiting || b.Status == Processing || b.Status == Completed):
+		return nil, nil
 	case b.Status != Awaiting:
 		return nil, domain.Errorf(domain.Stale, "batch %s is %s", b.Batch, b.Status)
-	case strings.TrimSpace(c.Actor) == "":
-		return nil, domain.InvalidField("actor", "is required")
+	case b.Terms.Rule != c.Rule:
+		return nil, domain.Errorf(domain.Stale, "the approval rule has changed since batch %s was submitted", b.Batch)
+	case strings.TrimSpace(c.Actor) == "" || len(c.Actor) > MaxActor:
+		return nil, domain.InvalidField("actor", fmt.Sprintf("must be 1 to %d characters", MaxActor))
+	case len(c.Note) > MaxReason:
+		return nil, domain.InvalidField("note", fmt.Sprintf("must be at most %d characters", MaxReason))
 	case c.Actor == b.By:
 		return nil, domain.Errorf(domain.Forbidden, "who submitted a batch cannot approve it")
 	}
-	return []Event{&Approved{Of: b.Of, Actor: c.Actor}}, nil
+	return []Event{&Approved{Of: b.Of, Actor: c.Actor, Missing: b.Missing() - 1, Note: c.Note}}, nil
 }
 
+// reject also ends a batch of which all or nothing is to be held, for the item that cannot be: but not when some of it is paid.
 func reject(b *Batch, c Reject) ([]Event, error) {
-	if b.Status != Awaiting {
+	unheld := c.Item > 0 && b.Status == Processing && b.Terms.Mode == Atomic && b.Drawn == 0
+	switch {
+	case b.Status == Rejected && c.Item > 0 && c.Item == b.Stopper:
+		return nil, nil
+	case b.Status != Awaiting && !unheld:
 		return nil, domain.Errorf(domain.Stale, "batch %s is %s", b.Batch, b.Status)
+	case c.Item < 0 || c.Item > b.Count:
+		return nil, fmt.Errorf("batch %s: rejected for item %d of %d", b.Batch, c.Item, b.Count)
 	}
 	if err := signed(c.Reason, c.Actor); err != nil {
 		return nil, err
 	}
-	return []Event{&RejectedBy{Of: b.Of, Reason: c.Reason, Actor: c.Actor}}, nil
+	return []Event{&RejectedBy{Of: b.Of, Reason: c.Reason, Actor: c.Actor, Item: c.Item}}, nil
 }
 
 // cancel stops what is not drawn yet. When nothing is left to draw there is nothing to stop.
@@ -131,7 +161,7 @@ func cancel(b *Batch, c Cancel) ([]Event, error) {
 	switch {
 	case b.Status == Cancelled:
 		return nil, nil
-	case b.Final(), b.Status == Processing && b.Drawn == Chunks(b.Count):
+	case b.Final(), b.Status == Processing && b.AllDrawn():
 		return nil, domain.Errorf(domain.Stale, "batch %s has nothing left to cancel", b.Batch)
 	}
 	if err := signed(c.Reason, c.Actor); err != nil {
@@ -177,10 +207,32 @@ func closeChunk(b *Batch, c Close) ([]Event, error) {
 	return []Event{&Closed{Of: b.Of, Chunk: c.Chunk, Refused: c.Refused}}, nil
 }
 
+// Pays refuses to hold anything for a batch (domain.Stale), but while it is being processed and its time has come.
+func (b *Batch) Pays(merchant string, at time.Time) error {
+	if b.Status != Processing || b.Merchant != merchant || at.Before(b.Terms.ScheduleAt) {
+		return domain.Errorf(domain.Stale, "batch %s is %s, and scheduled for %s", b.Batch, b.Status, b.Terms.ScheduleAt)
+	}
+	return nil
+}
+
+// Spent refuses to end what is held for a batch (domain.Stale), but when no payout of it can be made any more.
+func (b *Batch) Spent(merchant string) error {
+	if b.Merchant != merchant || !b.Final() && !b.AllDrawn() {
+		return domain.Errorf(domain.Stale, "batch %s is %s and has drawn %d chunks", b.Batch, b.Status, b.Drawn)
+	}
+	return nil
+}
+
+// AllDrawn tells whether all items are payouts, or refused.
+func (b *Batch) AllDrawn() bool { return b.Count > 0 && b.Drawn == Chunks(b.Count) }
+
 // Draws refuses a payout for an item (domain.Stale), but while the item's chunk is the one being drawn and is not closed: what
 // batch.drawn has noted as refused never becomes a payout, and neither does what was cancelled.
-func (b *Batch) Draws(merchant string, index int) error {
-	if b.Status != Processing || b.Merchant != merchant || index < 1 || index > b.Count || (index-1)/ChunkSize != b.Drawn || b.Closing != nil {
+func (b *Batch) Draws(merchant string, index int, at time.Time) error {
+	if err := b.Pays(merchant, at); err != nil {
+		return err
+	}
+	if index < 1 || index > b.Count || (index-1)/ChunkSize != b.Drawn || b.Closing != nil {
 		return domain.Errorf(domain.Stale, "item %d of batch %s, which is %s and has drawn %d chunks, is not to be paid now", index, b.Batch, b.Status, b.Drawn)
 	}
 	return nil
@@ -190,7 +242,7 @@ func complete(b *Batch) ([]Event, error) {
 	switch {
 	case b.Status == Completed:
 		return nil, nil
-	case b.Status != Processing || b.Drawn != Chunks(b.Count):
+	case b.Status != Processing || !b.AllDrawn():
 		return nil, domain.Errorf(domain.Stale, "batch %s is %s and has drawn %d of %d chunks", b.Batch, b.Status, b.Drawn, Chunks(b.Count))
 	}
 	return []Event{&CompletedAll{b.Of}}, nil

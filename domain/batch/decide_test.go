@@ -16,6 +16,7 @@ var (
 	of   = Of{Merchant: "mer_1", Currency: money.INR, Batch: "bat_1"}
 	maya = Base{Of: of, At: noon, Actor: "key:maya"}
 	ravi = Base{Of: of, At: noon, Actor: "key:ravi"}
+	asha = Base{Of: of, At: noon, Actor: "key:asha"}
 )
 
 var seven = Refusal{Index: 7, Code: "duplicate", Reason: "used before"}
@@ -82,6 +83,18 @@ func whole(approval Approval) []Command {
 	}
 }
 
+// under is a whole batch under other terms.
+func under(t Terms) []Command {
+	commands := whole(NoApproval)
+	c := submission(ChunkSize+1, NoApproval)
+	c.Terms = t
+	commands[0] = c
+	return commands
+}
+
+func whole2() []Command { return under(Terms{Approval: ApprovalRequired, Checkers: 2}) }
+func atomic() []Command { return under(Terms{Approval: NoApproval, Mode: Atomic}) }
+
 func with(before []Command, more ...Command) []Command {
 	return append(before[:len(before):len(before)], more...)
 }
@@ -102,8 +115,12 @@ func TestLife(t *testing.T) {
 		{"half of it", whole(NoApproval)[:2], Receiving, 0},
 		{"whole", whole(NoApproval), Processing, 0},
 		{"whole, to be approved", whole(ApprovalRequired), Awaiting, 0},
-		{"approved", with(whole(ApprovalRequired), Approve{ravi}), Processing, 0},
-		{"rejected", with(whole(ApprovalRequired), Reject{ravi, "not this month"}), Rejected, 0},
+		{"approved", with(whole(ApprovalRequired), Approve{Base: ravi}), Processing, 0},
+		{"approved by one of two", with(whole2(), Approve{Base: ravi}), Awaiting, 0},
+		{"approved by both", with(whole2(), Approve{Base: ravi, Note: "checked"}, Approve{Base: asha}), Processing, 0},
+		{"rejected by the second", with(whole2(), Approve{Base: ravi}, Reject{Base: asha, Reason: "no"}), Rejected, 0},
+		{"nothing held for an item", with(atomic(), Reject{Base: ravi, Reason: "the balance does not cover it", Item: 17}), Rejected, 0},
+		{"rejected", with(whole(ApprovalRequired), Reject{Base: ravi, Reason: "not this month"}), Rejected, 0},
 		{"drawn", with(whole(NoApproval), drawn...), Processing, 1},
 		{"completed", with(whole(NoApproval), append(drawn, Complete{maya})...), Completed, 1},
 		{"cancelled", with(whole(NoApproval), drawn[0], drawn[1], Cancel{ravi, "wrong file"}), Cancelled, 1},
@@ -129,6 +146,9 @@ func TestRepeatsChangeNothing(t *testing.T) {
 		{with(whole(NoApproval), Close{maya, 1, []Refusal{seven}}), Close{maya, 1, []Refusal{{Index: 8}}}},
 		{done, Complete{maya}},
 		{done, Look{maya}},
+		{with(whole2(), Approve{Base: ravi}), Approve{Base: ravi}},
+		{with(whole2(), Approve{Base: ravi}, Approve{Base: asha}), Approve{Base: ravi}},
+		{with(atomic(), Reject{Base: ravi, Reason: "no", Item: 17}), Reject{Base: ravi, Reason: "no", Item: 17}},
 		{with(whole(NoApproval), Cancel{ravi, "wrong file"}), Cancel{ravi, "again"}},
 	} {
 		if events, err := Decide(after(t, c.before...), c.again); err != nil || len(events) > 0 {
@@ -158,17 +178,27 @@ func TestRefusals(t *testing.T) {
 		{"another approval", nil, wrong(func(s *Submit) { s.Terms.Approval = "maybe" }), domain.Invalid},
 		{"no digest", nil, wrong(func(s *Submit) { s.Digest = "" }), fault},
 		{"nothing to pay", nil, wrong(func(s *Submit) { s.Amount = money.Zero(money.INR) }), fault},
-		{"nobody's", nil, Approve{ravi}, domain.NotFound},
-		{"another merchant's", whole(ApprovalRequired), Approve{Base{Of: Of{"mer_2", money.INR, "bat_1"}, At: noon, Actor: "x"}}, domain.NotFound},
+		{"nobody's", nil, Approve{Base: ravi}, domain.NotFound},
+		{"another merchant's", whole(ApprovalRequired), Approve{Base: Base{Of: Of{"mer_2", money.INR, "bat_1"}, At: noon, Actor: "x"}}, domain.NotFound},
 		{"a chunk too early", whole(NoApproval)[:1], whole(NoApproval)[2], domain.Stale},
 		{"a short chunk", whole(NoApproval)[:1], AddItems{Base: maya, Chunk: 1, Items: items(1, ChunkSize-1)}, fault},
 		{"a shifted chunk", whole(NoApproval)[:1], AddItems{Base: maya, Chunk: 1, Items: items(2, ChunkSize+1)}, fault},
 		{"another sum", []Command{wrong(func(s *Submit) { s.Amount = inr("1") })}, AddItems{Base: maya, Chunk: 1, Items: items(1, 3)}, fault},
 		{"items of a cancelled batch", with(whole(NoApproval)[:2], Cancel{ravi, "no"}), whole(NoApproval)[2], domain.Stale},
-		{"its own approval", whole(ApprovalRequired), Approve{maya}, domain.Forbidden},
-		{"approval of what needs none", whole(NoApproval), Approve{ravi}, domain.Stale},
-		{"rejection without a reason", whole(ApprovalRequired), Reject{ravi, " "}, domain.Invalid},
-		{"rejection of what is being paid", whole(NoApproval), Reject{ravi, "no"}, domain.Stale},
+		{"its own approval", whole(ApprovalRequired), Approve{Base: maya}, domain.Forbidden},
+		{"approval of what needs none", whole(NoApproval), Approve{Base: ravi}, domain.Stale},
+		{"approval under another rule", whole2(), Approve{Base: ravi, Rule: 2}, domain.Stale},
+		{"approval by nobody", whole2(), Approve{Base: Base{Of: of, At: noon}}, domain.Invalid},
+		{"approval with a long note", whole2(), Approve{Base: ravi, Note: strings.Repeat("x", MaxReason+1)}, domain.Invalid},
+		{"rejection for an item of a partial batch", whole(NoApproval), Reject{Base: ravi, Reason: "no", Item: 1}, domain.Stale},
+		{"rejection for an item when some is paid", with(atomic(), NoteDrawn{Base: maya, Chunk: 1}), Reject{Base: ravi, Reason: "no", Item: 1}, domain.Stale},
+		{"rejection for no item of its own", atomic(), Reject{Base: ravi, Reason: "no", Item: ChunkSize + 2}, fault},
+		{"another mode", nil, wrong(func(s *Submit) { s.Terms.Mode = "maybe" }), domain.Invalid},
+		{"another shortage", nil, wrong(func(s *Submit) { s.Terms.Shortage = "maybe" }), domain.Invalid},
+		{"checkers of what needs none", nil, wrong(func(s *Submit) { s.Terms.Checkers = 1 }), fault},
+		{"too many checkers", nil, wrong(func(s *Submit) { s.Terms = Terms{Approval: ApprovalRequired, Checkers: MaxCheckers + 1} }), fault},
+		{"rejection without a reason", whole(ApprovalRequired), Reject{Base: ravi, Reason: " "}, domain.Invalid},
+		{"rejection of what is being paid", whole(NoApproval), Reject{Base: ravi, Reason: "no"}, domain.Stale},
 		{"cancelling what is drawn", with(whole(NoApproval), NoteDrawn{Base: maya, Chunk: 1}, NoteDrawn{Base: maya, Chunk: 2}), Cancel{ravi, "no"}, domain.Stale},
 		{"drawing without approval", whole(ApprovalRequired), NoteDrawn{Base: maya, Chunk: 1}, domain.Stale},
 		{"drawing out of order", whole(NoApproval), NoteDrawn{Base: maya, Chunk: 2}, domain.Stale},
@@ -211,8 +241,38 @@ func TestDraws(t *testing.T) {
 		{"cancelled", with(whole(NoApproval), Cancel{ravi, "no"}), "mer_1", 1, false},
 		{"not whole", whole(NoApproval)[:2], "mer_1", 1, false},
 	} {
-		if err := after(t, c.commands...).Draws(c.merchant, c.index); (err == nil) != c.may || err != nil && domain.CodeOf(err) != domain.Stale {
+		if err := after(t, c.commands...).Draws(c.merchant, c.index, noon); (err == nil) != c.may || err != nil && domain.CodeOf(err) != domain.Stale {
 			t.Errorf("%s: %v", c.name, err)
+		}
+	}
+}
+
+// Nothing is paid before its time, and what is held ends with the batch.
+func TestPaysAndSpent(t *testing.T) {
+	later := under(Terms{Approval: NoApproval, ScheduleAt: noon.Add(time.Hour)})
+	drawn := with(atomic(), NoteDrawn{Base: maya, Chunk: 1}, NoteDrawn{Base: maya, Chunk: 2})
+	for _, c := range []struct {
+		name        string
+		commands    []Command
+		at          time.Time
+		pays, spent bool
+	}{
+		{"atomic", atomic(), noon, true, false},
+		{"too early", later, noon.Add(time.Hour - 1), false, false},
+		{"in time", later, noon.Add(time.Hour), true, false},
+		{"to be approved", whole(ApprovalRequired), noon, false, false},
+		{"drawn", drawn, noon, true, true},
+		{"completed", with(drawn, Complete{maya}), noon, false, true},
+		{"cancelled", with(atomic(), Cancel{ravi, "no"}), noon, false, true},
+		{"rejected", with(atomic(), Reject{Base: ravi, Reason: "no", Item: 1}), noon, false, true},
+	} {
+		b := after(t, c.commands...)
+		pays, draws, spent := b.Pays("mer_1", c.at), b.Draws("mer_1", 1, c.at), b.Spent("mer_1")
+		if (pays == nil) != c.pays || (spent == nil) != c.spent || pays != nil && draws == nil {
+			t.Errorf("%s: pays %v, draws %v, spent %v", c.name, pays, draws, spent)
+		}
+		if b.Pays("mer_2", c.at) == nil || b.Spent("mer_2") == nil {
+			t.Errorf("%s: another merchant's", c.name)
 		}
 	}
 }
@@ -221,7 +281,10 @@ func TestPayoutOfAnItem(t *testing.T) {
 	b := after(t, whole(NoApproval)...)
 	p := items(7, 7)[0].Payout(b, noon)
 	if p.Of.Merchant != "mer_1" || p.Of.Payment != "txn_7" || p.Batch != "bat_1" || p.Index != 7 || p.Charge.Rule != b.Fee ||
-		!p.Amount.Equal(inr("1000.50")) || !p.Charge.Tax.Equal(inr("1.53")) || p.RequestID != "R-7" || p.Sealed != "c2VhbGVk" {
+		!p.Amount.Equal(inr("1000.50")) || !p.Charge.Tax.Equal(inr("1.53")) || p.RequestID != "R-7" || p.Sealed != "c2VhbGVk" || p.FromHold {
 		t.Errorf("%+v", p)
+	}
+	if p := items(7, 7)[0].Payout(after(t, atomic()...), noon); !p.FromHold {
+		t.Errorf("of an atomic batch: %+v", p)
 	}
 }

@@ -37,6 +37,7 @@ type Submitted struct {
 	Commission money.Amount `json:"commission"`
 	Fee        fee.Rule     `json:"fee"`
 	Actor      string       `json:"actor"`
+	Columns    []Column     `json:"columns,omitempty"`
 }
 
 // ItemsAdded is one chunk.
@@ -47,10 +48,12 @@ type ItemsAdded struct {
 	Items []Item `json:"items"`
 }
 
-// Approved allows the batch.
+// Approved is one approval of the batch.
 type Approved struct {
 	Of
-	Actor string `json:"actor"`
+	Actor   string `json:"actor"`
+	Missing int    `json:"missing,omitempty"` // how many more it needs
+	Note    string `json:"note,omitempty"`
 }
 
 // RejectedBy refuses it.
@@ -58,6 +61,7 @@ type RejectedBy struct {
 	Of
 	Reason string `json:"reason"`
 	Actor  string `json:"actor"`
+	Item   int    `json:"item,omitempty"` // index of the one that stopped it
 }
 
 // CancelledBy stops it.

@@ -19,13 +19,21 @@ func goldens() map[string]Event {
 			Of: of, Ref: "SALARIES-MARCH", Digest: "d1", Terms: Terms{Approval: ApprovalRequired}, Count: 2, Amount: inr("2001"), Commission: inr("20"),
 			Fee: fee.Rule{Plan: "default", Version: 2}, Actor: "key:maya",
 		},
-		"batch.items.v1":     &ItemsAdded{Of: of, Chunk: 1, Last: true, Items: items(1, 2)},
-		"batch.approved.v1":  &Approved{Of: of, Actor: "key:ravi"},
-		"batch.rejected.v1":  &RejectedBy{Of: of, Reason: "not <this> month", Actor: "key:ravi"},
-		"batch.cancelled.v1": &CancelledBy{Of: of, Reason: "wrong file", Actor: "key:ravi"},
-		"batch.closed.v1":    &Closed{Of: of, Chunk: 1, Refused: []Refusal{{Index: 2, Code: "insufficient_balance", Reason: "too little"}}},
-		"batch.drawn.v1":     &Drawn{Of: of, Chunk: 1, Refused: []Refusal{{Index: 2, Code: "duplicate", Reason: "used before"}}},
-		"batch.completed.v1": &CompletedAll{of},
+		"batch.submitted.v1.terms": &Submitted{
+			Of: of, Ref: "SALARIES-MARCH", Digest: "d1", Terms: Terms{
+				Approval: ApprovalRequired, Checkers: 2, Rule: 3, Mode: Atomic, Shortage: QueueShort, ScheduleAt: noon, RetryOf: "bat_0",
+			}, Count: 2, Amount: inr("2001"), Commission: inr("20"), Fee: fee.Rule{Plan: "default", Version: 2}, Actor: "key:maya",
+			Columns: []Column{{"amount", "Amount (INR)"}, {"ifsc", "IFSC"}},
+		},
+		"batch.approved.v1.first": &Approved{Of: of, Actor: "key:ravi", Missing: 1, Note: "checked"},
+		"batch.rejected.v1.item":  &RejectedBy{Of: of, Reason: "the balance does not cover it", Actor: "system:batches", Item: 17},
+		"batch.items.v1":          &ItemsAdded{Of: of, Chunk: 1, Last: true, Items: items(1, 2)},
+		"batch.approved.v1":       &Approved{Of: of, Actor: "key:ravi"},
+		"batch.rejected.v1":       &RejectedBy{Of: of, Reason: "not <this> month", Actor: "key:ravi"},
+		"batch.cancelled.v1":      &CancelledBy{Of: of, Reason: "wrong file", Actor: "key:ravi"},
+		"batch.closed.v1":         &Closed{Of: of, Chunk: 1, Refused: []Refusal{{Index: 2, Code: "insufficient_balance", Reason: "too little"}}},
+		"batch.drawn.v1":          &Drawn{Of: of, Chunk: 1, Refused: []Refusal{{Index: 2, Code: "duplicate", Reason: "used before"}}},
+		"batch.completed.v1":      &CompletedAll{of},
 	}
 }
 

@@ -1,6 +1,7 @@
 package batch
 
 import (
+	"slices"
 	"time"
 
 	"github.com/khata-ledger/khata/domain/money"
@@ -23,14 +24,17 @@ func (b *Batch) Evolve(e Event, at time.Time) {
 		}
 		if b.items == b.Count {
 			b.Status = Awaiting
-			if b.Terms.Approval == NoApproval {
+			if b.Missing() == 0 {
 				b.Status = Processing
 			}
 		}
 	case *Approved:
-		b.Status, b.Decided = Processing, e.Actor
+		b.Approvals, b.Decided = append(slices.Clone(b.Approvals), e.Actor), e.Actor
+		if e.Missing == 0 {
+			b.Status = Processing
+		}
 	case *RejectedBy:
-		b.Status, b.Decided, b.Reason = Rejected, e.Actor, e.Reason
+		b.Status, b.Decided, b.Reason, b.Stopper = Rejected, e.Actor, e.Reason, e.Item
 	case *CancelledBy:
 		b.Status, b.Decided, b.Reason = Cancelled, e.Actor, e.Reason
 	case *Closed:

@@ -96,6 +96,7 @@ type InitiatePayout struct {
 	Sealed             string
 	Batch              string // "": a payout by itself
 	Index              int    // in the batch, from 1
+	FromHold           bool   // to be drawn from what the batch has locked
 }
 
 // SubmitPayout records that attempt n is about to be sent.
@@ -154,7 +155,32 @@ type ReleaseHold struct {
 	Reason, Actor string
 }
 
-// Creates says it for every command: see Command.
+// QueueBatch gives a batch its place among those that wait for money. Base.Payment is the batch's id, as in all commands of batches.
+// One that has its place keeps it.
+type QueueBatch struct{ Base }
+
+// HoldBatch locks what the payouts of a batch's next items take. Of a batch in the queue only the first one can.
+type HoldBatch struct {
+	Base
+	From   int // index of the last item that is held for already: another one is domain.Stale
+	Upto   int // index of the last item that is to be held for
+	Last   bool
+	Amount money.Amount // of the items between, with commission
+}
+
+// ReleaseBatch gives back what a batch has locked and not drawn: all of it when the batch is done, which also takes it out of the queue;
+// before, what its refused items leave, when nothing else is to be drawn.
+type ReleaseBatch struct {
+	Base
+	Done   bool
+	Upto   int          // unless Done: index of the last item that is held for; another one is domain.Stale
+	Amount money.Amount // unless Done: all that is left; another amount is domain.Stale
+}
+
+// Look changes nothing: the answer is the wallet as it is.
+type Look struct{ Base }
+
+// Creates says it for every command: see Command. Those of batches are about no payment.
 func (CreatePayin) Creates() bool        { return true }
 func (ReportPayment) Creates() bool      { return false }
 func (ReportPayinFailure) Creates() bool { return false }
@@ -168,6 +194,10 @@ func (ReportPayout) Creates() bool       { return false }
 func (AdjustWallet) Creates() bool       { return true }
 func (PlaceHold) Creates() bool          { return true }
 func (ReleaseHold) Creates() bool        { return false }
+func (QueueBatch) Creates() bool         { return true }
+func (HoldBatch) Creates() bool          { return true }
+func (ReleaseBatch) Creates() bool       { return true }
+func (Look) Creates() bool               { return true }
 
 // Keys of every command: see Command. All keys of a partition share one name space, so each starts with its kind and owner.
 func (c CreatePayin) Keys() []string   { return []string{PayinKey(c.Merchant, c.OrderID)} }
@@ -185,6 +215,10 @@ func (c ReportPayout) Keys() []string   { return messageKeys(c.Payment, c.Messag
 func (AdjustWallet) Keys() []string     { return nil }
 func (PlaceHold) Keys() []string        { return nil }
 func (ReleaseHold) Keys() []string      { return nil }
+func (QueueBatch) Keys() []string       { return nil }
+func (HoldBatch) Keys() []string        { return nil }
+func (ReleaseBatch) Keys() []string     { return nil }
+func (Look) Keys() []string             { return nil }
 
 // messageKeys claims a raw message, where there is one.
 func messageKeys(payment, message string) []string {

@@ -69,6 +69,14 @@ func dispatch(w *Wallet, p *Payment, c Command) ([]Event, error) {
 		return placeHold(w, c)
 	case ReleaseHold:
 		return releaseHold(p, c)
+	case QueueBatch:
+		return queueBatch(w, c)
+	case HoldBatch:
+		return holdBatch(w, c)
+	case ReleaseBatch:
+		return releaseBatch(w, c)
+	case Look:
+		return nil, nil
 	}
 	return nil, fmt.Errorf("wallet: command %T is not known", c)
 }

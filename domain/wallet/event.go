@@ -131,7 +131,8 @@ type PayoutInitiated struct {
 	TransferType       string `json:"transfer_type"`
 	Sealed             string `json:"sealed"` // Beneficiary, sealed; base64
 	Batch              string `json:"batch,omitempty"`
-	Index              int    `json:"index,omitempty"` // in the batch, from 1
+	Index              int    `json:"index,omitempty"`     // in the batch, from 1
+	FromHold           bool   `json:"from_hold,omitempty"` // drawn from what the batch has locked: nothing leaves available
 }
 
 // PayoutSubmitted records the intent to send attempt n, before the call. The reference is the transaction id, always.
@@ -150,6 +151,7 @@ type PayoutSucceeded struct {
 	UTR           string `json:"utr"`
 	BankReference string `json:"bank_reference"`
 	Actor         string `json:"actor,omitempty"` // of a resolution by hand: both people
+	Batch         string `json:"batch,omitempty"`
 }
 
 // PayoutFailed returns the lock of a payout that was never sent to a bank.
@@ -157,6 +159,7 @@ type PayoutFailed struct {
 	Of
 	Priced
 	Reason string `json:"reason"`
+	Batch  string `json:"batch,omitempty"`
 }
 
 // PayoutRefunded returns the lock of a payout that the bank has not paid.
@@ -166,6 +169,7 @@ type PayoutRefunded struct {
 	Gateway string `json:"gateway"`
 	Reason  string `json:"reason"` // one of the closed list of failure reasons
 	Actor   string `json:"actor,omitempty"`
+	Batch   string `json:"batch,omitempty"`
 }
 
 // PayoutReturned credits again what the bank sent back after a success.
@@ -176,6 +180,7 @@ type PayoutReturned struct {
 	ReturnReference string `json:"return_reference"`
 	Reason          string `json:"reason"`
 	Actor           string `json:"actor,omitempty"`
+	Batch           string `json:"batch,omitempty"`
 }
 
 // PayoutPaidAfterRefund takes again what had been refunded: the bank has paid after all. What available does not
@@ -189,6 +194,7 @@ type PayoutPaidAfterRefund struct {
 	UTR           string       `json:"utr"`
 	BankReference string       `json:"bank_reference"`
 	Actor         string       `json:"actor,omitempty"`
+	Batch         string       `json:"batch,omitempty"`
 }
 
 // PayoutAnomaly raises a gateway message that contradicts what is known. It moves nothing.
@@ -236,6 +242,27 @@ type WalletReleased struct { //nolint:revive // named after its stored type
 	Amount money.Amount `json:"amount"`
 	Reason string       `json:"reason"`
 	Actor  string       `json:"actor"`
+}
+
+// BatchQueued gives a payout batch its place among those that wait for money. Payment is the batch's id, as in all events of batches.
+type BatchQueued struct {
+	Of
+	Since time.Time `json:"since"`
+}
+
+// BatchHeld locks what the payouts of a batch's next items take, with commission.
+type BatchHeld struct {
+	Of
+	Amount money.Amount `json:"amount"`
+	Upto   int          `json:"upto"`           // index of the last item that may draw from it
+	Last   bool         `json:"last,omitempty"` // no item is behind: the batch leaves the queue
+}
+
+// BatchReleased gives back what a batch has locked, and its payouts will not draw.
+type BatchReleased struct {
+	Of
+	Amount money.Amount `json:"amount"`         // zero when there is nothing left of it
+	Done   bool         `json:"done,omitempty"` // the batch has ended, or all of its payouts are made
 }
 
 // Customer is the sealed part of a payin.

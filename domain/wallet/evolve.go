@@ -18,6 +18,10 @@ func (w *Wallet) Evolve(e Event) {
 		w.Available = w.Available.Add(e.Net())
 	case *PayoutInitiated:
 		w.Payouts++
+		if e.FromHold {
+			w.draw(e)
+			return
+		}
 		w.lock(e.Gross())
 	case *PayoutSucceeded:
 		w.Locked = w.Locked.Sub(e.Gross())
@@ -39,6 +43,8 @@ func (w *Wallet) Evolve(e Event) {
 		w.lock(e.Amount)
 	case *WalletReleased:
 		w.lock(e.Amount.Neg())
+	case *BatchQueued, *BatchHeld, *BatchReleased:
+		w.reserve(e)
 	}
 }
 
@@ -129,6 +135,7 @@ func (p *Payment) evolvePayout(e Event, at time.Time) {
 	switch e := e.(type) {
 	case *PayoutInitiated:
 		p.begin(KindPayout, Pending, e.Priced)
+		p.Batch = e.Batch
 		p.RequestID, p.IFSC, p.BankName = e.RequestID, e.IFSC, e.BankName
 		p.AccountLast4, p.TransferType, p.Sealed = e.AccountLast4, e.TransferType, e.Sealed
 	case *PayoutSubmitted:

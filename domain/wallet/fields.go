@@ -78,6 +78,7 @@ func (e *PayoutInitiated) fields(c *codec) {
 	c.text("sealed", &e.Sealed)
 	c.option("batch", &e.Batch)
 	c.count("index", &e.Index)
+	c.flag("from_hold", &e.FromHold)
 }
 
 func (e *PayoutSubmitted) fields(c *codec) {
@@ -94,12 +95,14 @@ func (e *PayoutSucceeded) fields(c *codec) {
 	c.text("utr", &e.UTR)
 	c.text("bank_reference", &e.BankReference)
 	c.option("actor", &e.Actor)
+	c.option("batch", &e.Batch)
 }
 
 func (e *PayoutFailed) fields(c *codec) {
 	c.of(&e.Of)
 	c.priced(&e.Priced)
 	c.text("reason", &e.Reason)
+	c.option("batch", &e.Batch)
 }
 
 func (e *PayoutRefunded) fields(c *codec) {
@@ -108,6 +111,7 @@ func (e *PayoutRefunded) fields(c *codec) {
 	c.text("gateway", &e.Gateway)
 	c.text("reason", &e.Reason)
 	c.option("actor", &e.Actor)
+	c.option("batch", &e.Batch)
 }
 
 func (e *PayoutReturned) fields(c *codec) {
@@ -117,6 +121,7 @@ func (e *PayoutReturned) fields(c *codec) {
 	c.text("return_reference", &e.ReturnReference)
 	c.text("reason", &e.Reason)
 	c.option("actor", &e.Actor)
+	c.option("batch", &e.Batch)
 }
 
 func (e *PayoutPaidAfterRefund) fields(c *codec) {
@@ -128,6 +133,7 @@ func (e *PayoutPaidAfterRefund) fields(c *codec) {
 	c.text("utr", &e.UTR)
 	c.text("bank_reference", &e.BankReference)
 	c.option("actor", &e.Actor)
+	c.option("batch", &e.Batch)
 }
 
 func (e *PayoutAnomaly) fields(c *codec) {
@@ -169,4 +175,22 @@ func (e *WalletReleased) fields(c *codec) {
 	c.amount("amount", &e.Amount)
 	c.text("reason", &e.Reason)
 	c.text("actor", &e.Actor)
+}
+
+func (e *BatchQueued) fields(c *codec) {
+	c.of(&e.Of)
+	c.time("since", &e.Since)
+}
+
+func (e *BatchHeld) fields(c *codec) {
+	c.of(&e.Of)
+	c.amount("amount", &e.Amount)
+	c.number("upto", &e.Upto)
+	c.flag("last", &e.Last)
+}
+
+func (e *BatchReleased) fields(c *codec) {
+	c.of(&e.Of)
+	c.amount("amount", &e.Amount)
+	c.flag("done", &e.Done)
 }

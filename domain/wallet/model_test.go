@@ -3,6 +3,8 @@ package wallet
 import (
 	"fmt"
 	"math/big"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
@@ -15,6 +17,14 @@ type naive struct {
 	commission, tax         *big.Int // earned
 	suspense                *big.Int
 	things                  map[string]*thing
+	batches                 map[string]*pot
+	line                    []string // of batches that wait
+}
+
+// pot is what a batch has put aside.
+type pot struct {
+	left *big.Int
+	upto int
 }
 
 type thing struct {
@@ -29,7 +39,8 @@ type thing struct {
 func (t *thing) gross() *big.Int { return new(big.Int).Add(t.amount, t.cut) }
 
 func newNaive() *naive {
-	return &naive{new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), map[string]*thing{}}
+	return &naive{new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), map[string]*thing{},
+		map[string]*pot{}, nil}
 }
 
 // credit raises available; a debt is paid out of it first.
@@ -57,6 +68,9 @@ func (n *naive) earn(t *thing, times int64) {
 
 // do carries a command out and returns the refusal that is due.
 func (n *naive) do(c Command) domain.Code {
+	if strings.HasPrefix(c.Target().Payment, "bat_") {
+		return n.doBatch(c)
+	}
 	t := n.things[c.Target().Payment]
 	if (t != nil) == c.Creates() {
 		if t == nil {
@@ -94,10 +108,16 @@ func (n *naive) do(c Command) domain.Code {
 		t.suspended[c.Suspense] = new(big.Int)
 	case InitiatePayout:
 		made := &thing{state: "held", amount: paisa(c.Amount), cut: paisa(c.Charge.Commission), tax: paisa(c.Charge.Tax)}
-		if n.available.Cmp(made.gross()) < 0 {
+		switch b := n.batches[c.Batch]; {
+		case c.FromHold && (b == nil || c.Index > b.upto || b.left.Cmp(made.gross()) < 0):
+			return domain.Stale
+		case c.FromHold:
+			b.left.Sub(b.left, made.gross())
+		case n.available.Cmp(made.gross()) < 0:
 			return domain.InsufficientBalance
+		default:
+			n.lock(made.gross())
 		}
-		n.lock(made.gross())
 		n.things[c.Payment] = made
 	default:
 		return n.doMore(t, c)
@@ -157,6 +177,55 @@ func (n *naive) doMore(t *thing, c Command) domain.Code {
 		}
 	default:
 		panic(fmt.Sprintf("the model does not know %T", c))
+	}
+	return ""
+}
+
+func (n *naive) doBatch(c Command) domain.Code {
+	id := c.Target().Payment
+	b, place := n.batches[id], slices.Index(n.line, id)
+	switch c := c.(type) {
+	case QueueBatch:
+		if b == nil {
+			n.batches[id], n.line = &pot{left: new(big.Int)}, append(n.line, id)
+		}
+	case HoldBatch:
+		if b == nil {
+			b = &pot{left: new(big.Int)}
+		} else if place < 0 {
+			if c.Upto == b.upto {
+				return ""
+			}
+			return domain.Stale
+		}
+		switch {
+		case place > 0 || c.From != b.upto:
+			return domain.Stale
+		case c.Upto <= c.From:
+			return domain.Invalid
+		case n.available.Cmp(paisa(c.Amount)) < 0:
+			return domain.InsufficientBalance
+		}
+		n.lock(paisa(c.Amount))
+		b.left.Add(b.left, paisa(c.Amount))
+		n.batches[id], b.upto = b, c.Upto
+		if c.Last && place == 0 {
+			n.line = n.line[1:]
+		}
+	case ReleaseBatch:
+		if b == nil && c.Done {
+			return ""
+		}
+		if b == nil || !c.Done && (c.Upto != b.upto || b.left.Cmp(paisa(c.Amount)) != 0) {
+			return domain.Stale
+		}
+		n.unlock(b.left)
+		n.credit(b.left)
+		b.left = new(big.Int)
+		if c.Done {
+			delete(n.batches, id)
+			n.line = slices.DeleteFunc(n.line, func(w string) bool { return w == id })
+		}
 	}
 	return ""
 }

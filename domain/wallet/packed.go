@@ -22,7 +22,7 @@ const packedFixed = 96
 func (p *Payment) Pack() Packed {
 	var c packing
 	c.out.Grow(packedFixed + len(p.Merchant) + len(p.Of.Payment) + len(p.Kind) + len(p.Status) + len(p.Fee.Plan) + len(p.OrderID) +
-		len(p.TxnRef) + len(p.IntentURL) + len(p.RequestID) + len(p.IFSC) + len(p.BankName) + len(p.BankReference) +
+		len(p.TxnRef) + len(p.IntentURL) + len(p.Batch) + len(p.RequestID) + len(p.IFSC) + len(p.BankName) + len(p.BankReference) +
 		len(p.ReturnReference) + len(p.Gateway) + len(p.UTR) + len(p.Reason) + len(p.Sealed) + len(p.SealID))
 	c.payment(p)
 	return Packed(c.out.String())
@@ -85,6 +85,7 @@ func (c *packing) payin(p *Payment) {
 }
 
 func (c *packing) payout(p *Payment) {
+	carry(c, &p.Batch)
 	carry(c, &p.RequestID)
 	carry(c, &p.IFSC)
 	carry(c, &p.BankName)

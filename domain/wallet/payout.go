@@ -11,12 +11,17 @@ func initiatePayout(w *Wallet, c InitiatePayout) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	if err := w.covers(priced.Gross()); err != nil {
+	if c.FromHold {
+		err = w.draws(c.Batch, c.Index, priced.Gross())
+	} else {
+		err = w.covers(priced.Gross())
+	}
+	if err != nil {
 		return nil, err
 	}
 	return []Event{&PayoutInitiated{
 		Of: c.Of, Priced: priced, RequestID: c.RequestID, IFSC: c.IFSC, BankName: c.BankName, AccountLast4: c.AccountLast4,
-		AccountFingerprint: c.AccountFingerprint, TransferType: c.TransferType, Sealed: c.Sealed, Batch: c.Batch, Index: c.Index,
+		AccountFingerprint: c.AccountFingerprint, TransferType: c.TransferType, Sealed: c.Sealed, Batch: c.Batch, Index: c.Index, FromHold: c.FromHold,
 	}}, nil
 }
 
@@ -55,7 +60,7 @@ func cancelPayout(p *Payment, c CancelPayout) ([]Event, error) {
 	if reason == "" {
 		reason = FailureCancelled
 	}
-	return []Event{&PayoutFailed{Of: c.Of, Priced: p.Priced, Reason: reason}}, nil
+	return []Event{&PayoutFailed{Of: c.Of, Priced: p.Priced, Reason: reason, Batch: p.Batch}}, nil
 }
 
 // reportPayout takes a definite answer. The table of the package's documentation says what becomes of it.
@@ -116,7 +121,7 @@ func (r report) failed() ([]Event, error) {
 		return r.noted(), nil
 	case p.Status == Pending:
 		return []Event{&PayoutRefunded{
-			Of: r.c.Of, Priced: p.Priced, Gateway: r.c.Gateway, Reason: Reason(r.c.Reason), Actor: r.c.Actor,
+			Of: r.c.Of, Priced: p.Priced, Gateway: r.c.Gateway, Reason: Reason(r.c.Reason), Actor: r.c.Actor, Batch: p.Batch,
 		}}, nil
 	case p.Status == Success && r.hasIt():
 		return r.anomalyAlone("failed, but paid before"), nil
@@ -154,7 +159,7 @@ func (r report) samePayment() bool {
 func (r report) succeeded() Event {
 	c := r.c
 	return &PayoutSucceeded{
-		Of: c.Of, Priced: r.p.Priced, Gateway: c.Gateway, UTR: c.UTR, BankReference: c.BankReference, Actor: c.Actor,
+		Of: c.Of, Priced: r.p.Priced, Gateway: c.Gateway, UTR: c.UTR, BankReference: c.BankReference, Actor: c.Actor, Batch: r.p.Batch,
 	}
 }
 
@@ -162,6 +167,7 @@ func (r report) back() Event {
 	c := r.c
 	return &PayoutReturned{
 		Of: c.Of, Priced: r.p.Priced, Gateway: c.Gateway, ReturnReference: c.ReturnReference, Reason: Reason(c.Reason), Actor: c.Actor,
+		Batch: r.p.Batch,
 	}
 }
 
@@ -171,7 +177,7 @@ func (r report) paidAfterRefund() Event {
 	taken := r.w.Available.Min(gross)
 	return &PayoutPaidAfterRefund{
 		Of: r.c.Of, Priced: r.p.Priced, Taken: taken, Owed: gross.Sub(taken), Gateway: r.c.Gateway, UTR: r.c.UTR,
-		BankReference: r.c.BankReference, Actor: r.c.Actor,
+		BankReference: r.c.BankReference, Actor: r.c.Actor, Batch: r.p.Batch,
 	}
 }
 

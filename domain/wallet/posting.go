@@ -53,7 +53,9 @@ func Postings(e Event) []Posting {
 	case *SuspenseRefunded:
 		b.move(AccountSuspense, AccountGatewayReceivable(e.Gateway), e.Amount)
 	case *PayoutInitiated:
-		b.move(available(), locked(), e.Gross())
+		if !e.FromHold { // else it is locked already
+			b.move(available(), locked(), e.Gross())
+		}
 	case *PayoutSucceeded:
 		b.debit(locked(), e.Gross())
 		b.credit(AccountFloat(e.Gateway), e.Amount)
@@ -79,6 +81,10 @@ func Postings(e Event) []Posting {
 	case *WalletHeld:
 		b.move(available(), locked(), e.Amount)
 	case *WalletReleased:
+		b.move(locked(), available(), e.Amount)
+	case *BatchHeld:
+		b.move(available(), locked(), e.Amount)
+	case *BatchReleased:
 		b.move(locked(), available(), e.Amount)
 	}
 	return b

@@ -5,6 +5,7 @@ import (
 	"maps"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -44,6 +45,7 @@ func TestAnySequence(t *testing.T) {
 		"expiry": (*machine).expire, "suspense credit": (*machine).creditSuspense, "suspense refund": (*machine).refundSuspense,
 		"payout": (*machine).initiate, "submission": (*machine).submit, "cancellation": (*machine).cancel, "answer": (*machine).report,
 		"adjustment": (*machine).adjust, "hold": (*machine).hold, "release": (*machine).release, "spending": (*machine).spend, "sent payout": (*machine).sendPayout,
+		"queueing": (*machine).queueBatch, "batch hold": (*machine).holdBatch, "drawing": (*machine).drawPayout, "batch release": (*machine).releaseBatch,
 	}
 	var names []string
 	for range 3 { // first, since rapid prefers what comes first: what payouts are made of
@@ -88,7 +90,7 @@ func (m *machine) do(c Command) {
 	for _, e := range events {
 		m.take(e, p, c.Effective())
 	}
-	if len(events) > 0 && m.payments[id] == nil {
+	if len(events) > 0 && m.payments[id] == nil && !strings.HasPrefix(id, "bat_") {
 		m.payments[id] = p
 		m.ids = append(m.ids, id)
 	}
@@ -160,6 +162,12 @@ func (m *machine) agree() {
 			holds.Add(holds, paisa(p.Gross()))
 		}
 	}
+	for _, r := range m.w.Reserves {
+		holds.Add(holds, paisa(r.Left))
+		if r.Left.Sign() < 0 {
+			m.t.Fatalf("batch %s has %s left", r.Batch, r.Left)
+		}
+	}
 	minus := func(x *big.Int) *big.Int { return new(big.Int).Neg(x) }
 	for _, c := range []struct {
 		what string
@@ -195,10 +203,13 @@ func (m *machine) replay(t *rapid.T) {
 			t.Fatalf("%s is read and written as %s (%v)", s.data, again, err)
 		}
 		id := e.Header().Payment
+		w.Evolve(e)
+		if strings.HasPrefix(id, "bat_") {
+			continue
+		}
 		if payments[id] == nil {
 			payments[id] = &Payment{}
 		}
-		w.Evolve(e)
 		payments[id].Evolve(e, s.at)
 	}
 	m.t = t
@@ -383,5 +394,37 @@ func (m *machine) hold() {
 }
 
 func (m *machine) release() { m.do(ReleaseHold{Base: m.known(KindHold), Reason: "r", Actor: "a"}) }
+
+func (m *machine) batch() Base {
+	return m.base(rapid.SampledFrom([]string{"bat_1", "bat_2", "bat_3"}).Draw(m.t, "batch"))
+}
+
+func (m *machine) queueBatch() { m.do(QueueBatch{m.batch()}) }
+
+func (m *machine) holdBatch() {
+	c := HoldBatch{Base: m.batch(), Last: rapid.Bool().Draw(m.t, "last"), Amount: m.amount(1, 200_000)}
+	r, _ := m.w.Reserve(c.Payment)
+	c.From = r.Upto + rapid.SampledFrom([]int{0, 0, 0, 0, 1}).Draw(m.t, "from")
+	c.Upto = c.From + rapid.SampledFrom([]int{3, 1, 0}).Draw(m.t, "items")
+	m.do(c)
+}
+
+func (m *machine) drawPayout() {
+	c := InitiatePayout{Base: m.fresh(), Amount: m.amount(1, 60_000), Batch: m.batch().Payment, FromHold: true}
+	c.Charge, c.RequestID = m.charge(c.Amount, false), c.Payment
+	r, _ := m.w.Reserve(c.Batch)
+	c.Index = max(1, r.Upto+rapid.IntRange(-3, 1).Draw(m.t, "index"))
+	m.do(c)
+}
+
+func (m *machine) releaseBatch() {
+	c := ReleaseBatch{Base: m.batch(), Done: rapid.Bool().Draw(m.t, "done")}
+	r, there := m.w.Reserve(c.Payment)
+	c.Upto, c.Amount = r.Upto+rapid.SampledFrom([]int{0, 0, 0, 1}).Draw(m.t, "upto"), inr("1")
+	if there && rapid.IntRange(0, 3).Draw(m.t, "exact") > 0 {
+		c.Amount = r.Left
+	}
+	m.do(c)
+}
 
 func (m *machine) text(v any) string { return text(m.t, v) }

@@ -10,7 +10,7 @@ import (
 
 // FoldVersion is the version of what Wallet.Evolve makes of a history, and of how Snapshot writes it. It must be raised whenever
 // the same events give another wallet: a snapshot is believed by every program with the same version.
-const FoldVersion = 1
+const FoldVersion = 2
 
 // kept is the stored form of a wallet.
 type kept struct {
@@ -21,6 +21,7 @@ type kept struct {
 	Owed      money.Amount   `json:"owed"`
 	Payins    int64          `json:"payins"`
 	Payouts   int64          `json:"payouts"`
+	Reserves  []Reserve      `json:"reserves,omitempty"`
 }
 
 // Snapshot writes the wallet: compact JSON, fields in a fixed order, amounts as decimal strings.
@@ -51,6 +52,16 @@ func (w *Wallet) Restore(b []byte) error {
 			return fmt.Errorf("a snapshot of the wallet of %s has a balance of %s", w.Merchant, in)
 		}
 		*a = in
+	}
+	for i := range k.Reserves {
+		r := &k.Reserves[i]
+		var err error
+		if r.Left, err = r.Left.In(w.Currency); err != nil {
+			return fmt.Errorf("a snapshot of the wallet of %s: %w", w.Merchant, err)
+		}
+		if r.Left.Sign() < 0 {
+			return fmt.Errorf("a snapshot of the wallet of %s has %s left for batch %s", w.Merchant, r.Left, r.Batch)
+		}
 	}
 	if k.Payins < 0 || k.Payouts < 0 {
 		return fmt.Errorf("a snapshot of the wallet of %s counts %d payins and %d payouts", w.Merchant, k.Payins, k.Payouts)

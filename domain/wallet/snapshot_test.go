@@ -3,6 +3,7 @@ package wallet
 import (
 	"fmt"
 	"os"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -45,7 +46,7 @@ func TestFoldVersion(t *testing.T) {
 				i+1, file, fields[0], got, lines[i+1], FoldVersion, FoldVersion+1)
 		}
 		again := NewWallet(w.Merchant, w.Currency)
-		if err := again.Restore(got); err != nil || *again != *w {
+		if err := again.Restore(got); err != nil || !reflect.DeepEqual(again, w) {
 			t.Errorf("line %d: restored as %+v, %v", i+1, again, err)
 		}
 	}
@@ -57,7 +58,8 @@ func TestFoldVersion(t *testing.T) {
 }
 
 func TestRestoreRefuses(t *testing.T) {
-	const good = `{"merchant":"mer_1","currency":"INR","available":"10.00","locked":"2.50","owed":"0.00","payins":3,"payouts":4}`
+	const good = `{"merchant":"mer_1","currency":"INR","available":"10.00","locked":"2.50","owed":"0.00","payins":3,"payouts":4,` +
+		`"reserves":[{"batch":"bat_1","left":"1.50","upto":250,"queued":true,"since":"2026-03-31T12:00:00Z"},{"batch":"bat_2","left":"0.00"}]}`
 	w := NewWallet("mer_1", money.INR)
 	if err := w.Restore([]byte(good)); err != nil {
 		t.Fatal(err)
@@ -70,13 +72,16 @@ func TestRestoreRefuses(t *testing.T) {
 		{"an amount with other decimals", `"10.00"`, `"10.0"`},
 		{"an amount with decimals that the currency lacks", `"10.00"`, `"10.001"`},
 		{"a negative balance", `"2.50"`, `"-2.50"`},
-		{"a negative count", `:4`, `:-4`},
+		{"a negative count", `"payouts":4`, `"payouts":-4`},
+		{"a negative reserve", `"1.50"`, `"-1.50"`},
+		{"a reserve of no amount", `"left":"0.00"`, `"upto":3`},
+		{"a reserve that is not known", `"upto":250`, `"downto":250`},
 		{"a field that is missing", `"owed":"0.00",`, ``},
 		{"a field that is not known", `"owed"`, `"due":"0.00","owed"`},
 		{"a field that is there twice", `"owed"`, `"owed":"1.00","owed"`},
 		{"spaces", `,"owed"`, `, "owed"`},
-		{"something behind it", `:4}`, `:4}{}`},
-		{"an end that is missing", `:4}`, `:4`},
+		{"something behind it", `"}]}`, `"}]}{}`},
+		{"an end that is missing", `"}]}`, `"}]`},
 	} {
 		bad := strings.Replace(good, c.from, c.to, 1)
 		if bad == good {
@@ -85,7 +90,7 @@ func TestRestoreRefuses(t *testing.T) {
 		if err := w.Restore([]byte(bad)); err == nil {
 			t.Errorf("%s: %s was believed", c.name, bad)
 		}
-		if *w != before {
+		if !reflect.DeepEqual(*w, before) {
 			t.Errorf("%s: refused, and the wallet is %+v", c.name, w)
 		}
 	}

@@ -11,10 +11,11 @@ type Wallet struct {
 	Merchant  string
 	Currency  money.Currency
 	Available money.Amount // never negative
-	Locked    money.Amount // the sum of open holds, those of pending payouts among them
+	Locked    money.Amount // the sum of open holds, those of pending payouts and of batches among them
 	Owed      money.Amount // what the merchant owes: paid after refund, and not covered
 	Payins    int64        // created
 	Payouts   int64        // initiated
+	Reserves  []Reserve    // of payout batches, in the order of their queue; never written to, but replaced
 }
 
 // NewWallet is a wallet without history.
@@ -66,6 +67,7 @@ type Payment struct {
 	Suspense  map[string]*Suspended // by suspense id
 
 	// Payouts.
+	Batch           string // that it belongs to
 	RequestID       string
 	IFSC            string
 	BankName        string

@@ -49,6 +49,12 @@ func blank(typ string, schema int) Event {
 		return &WalletHeld{}
 	case "wallet.released":
 		return &WalletReleased{}
+	case "batch.queued":
+		return &BatchQueued{}
+	case "batch.held":
+		return &BatchHeld{}
+	case "batch.released":
+		return &BatchReleased{}
 	}
 	return nil
 }
@@ -77,6 +83,9 @@ func Types() []string {
 		"wallet.recovered",
 		"wallet.held",
 		"wallet.released",
+		"batch.queued",
+		"batch.held",
+		"batch.released",
 	}
 }
 
@@ -102,6 +111,9 @@ func (*WalletAdjusted) Type() string        { return "wallet.adjusted" }
 func (*WalletRecovered) Type() string       { return "wallet.recovered" }
 func (*WalletHeld) Type() string            { return "wallet.held" }
 func (*WalletReleased) Type() string        { return "wallet.released" }
+func (*BatchQueued) Type() string           { return "batch.queued" }
+func (*BatchHeld) Type() string             { return "batch.held" }
+func (*BatchReleased) Type() string         { return "batch.released" }
 
 // Schema is the version of the stored shape: see Event.
 func (*PayinCreated) Schema() int          { return 1 }
@@ -125,3 +137,6 @@ func (*WalletAdjusted) Schema() int        { return 1 }
 func (*WalletRecovered) Schema() int       { return 1 }
 func (*WalletHeld) Schema() int            { return 1 }
 func (*WalletReleased) Schema() int        { return 1 }
+func (*BatchQueued) Schema() int           { return 1 }
+func (*BatchHeld) Schema() int             { return 1 }
+func (*BatchReleased) Schema() int         { return 1 }
