@@ -14,11 +14,12 @@ import (
 	"github.com/khata-ledger/khata/domain/wallet"
 )
 
-// BatchItem is one line of a batch, with what has become of it. While there is no payout of it, it is "pending", or "rejected" when it was
-// refused or its batch was rejected, or "cancelled" with its batch; then its status is the payout's: pending, success, failed, refunded.
+// BatchItem is one line of a batch, with what has become of it. While there is no payout of it, it is "pending", or "queued" while its batch
+// waits for money for it, or "rejected" when it was refused or its batch was rejected, or "cancelled" with its batch; then its status is the payout's: pending, success, failed, refunded.
 type BatchItem struct {
 	Index        int    // from 1
 	Payment      string // transaction id that the payout has, or would have
+	Drawn        bool   // there is a payout of it
 	RequestID    string
 	Amount       money.Amount
 	Commission   money.Amount
@@ -48,13 +49,13 @@ type BatchTally map[string]struct {
 	Amount money.Amount
 }
 
-// What is read of an item, i, of its refusal, r, and of its payout, p. Either of the last two may not be there; $4 to $6 are the status,
-// reason and moment of an item that has neither.
+// What is read of an item, i, of its refusal, r, and of its payout, p. Either of the last two may not be there; $4, $6 and $7 are the status,
+// reason and moment of an item that has neither, but that up to index $5 such an item is pending.
 const (
-	itemStatus  = `COALESCE(p.status, CASE WHEN r.item IS NOT NULL THEN 'rejected' ELSE $4 END)`
-	itemColumns = `i.item, i.payment, i.reference, i.amount, i.commission, i.ifsc, i.bank_name, i.account_last4, i.transfer_type, i.sealed,
-		i.seal_id, ` + itemStatus + `, COALESCE(p.utr, ''), COALESCE(r.code, ''), COALESCE(p.reason, r.reason, $5),
-		COALESCE(p.updated_at, r.refused_at, NULLIF(CAST($6 AS BIGINT), 0), i.added_at)`
+	itemStatus  = `COALESCE(p.status, CASE WHEN r.item IS NOT NULL THEN 'rejected' WHEN i.item <= $5 THEN 'pending' ELSE $4 END)`
+	itemColumns = `i.item, i.payment, CASE WHEN p.id IS NULL THEN 0 ELSE 1 END, i.reference, i.amount, i.commission, i.ifsc, i.bank_name, i.account_last4, i.transfer_type, i.sealed,
+		i.seal_id, ` + itemStatus + `, COALESCE(p.utr, ''), COALESCE(r.code, ''), COALESCE(p.reason, r.reason, $6),
+		COALESCE(p.updated_at, r.refused_at, NULLIF(CAST($7 AS BIGINT), 0), i.added_at)`
 )
 
 // itemSources is the items of the batch of partition $1 whose first record is $2, of merchant $3, each with what belongs to it.
@@ -73,12 +74,16 @@ func (v *Views) found(as, table, key string) string {
 	return fmt.Sprintf("LEFT JOIN %s AS %s ON %s", table, as, key)
 }
 
-// undrawn is the status, reason and moment of an item that is no payout and was not refused. The moment is 0 when that of the item is.
-func (r *batchRow) undrawn() (status, reason string, moment int64) {
+// undrawn is the status, reason and moment of an item that is no payout and was not refused; up to index upto it is pending in any case. The
+// moment is 0 when that of the item is.
+func (r *batchRow) undrawn() (status string, upto int64, reason string, moment int64) {
 	if s := batch.Status(r.status); s == batch.Rejected || s == batch.Cancelled { // the names of items' statuses too
-		return r.status, r.reason, r.decidedAt
+		return r.status, 0, r.reason, r.decidedAt
 	}
-	return string(wallet.Pending), "", 0
+	if r.queued == 1 {
+		return queuedItem, r.upto, "", 0
+	}
+	return string(wallet.Pending), 0, "", 0
 }
 
 // BatchItems returns items of a merchant's batch, in the order of their index, after Reach. domain.NotFound when there is no such batch,
@@ -94,8 +99,8 @@ func (v *Views) BatchItems(ctx context.Context, merchantID, id string, f BatchIt
 	if err != nil {
 		return nil, err
 	}
-	status, reason, moment := of.undrawn()
-	condition := &where{args: []any{of.partition, of.seq, merchantID, status, reason, moment}}
+	status, upto, reason, moment := of.undrawn()
+	condition := &where{args: []any{of.partition, of.seq, merchantID, status, upto, reason, moment}}
 	condition.and("i.item > %s", f.After)
 	if f.Status != "" {
 		condition.and(itemStatus+" = %s", f.Status)
@@ -118,7 +123,7 @@ func collectItems(rows *sql.Rows, c money.Currency) (items []BatchItem, err erro
 	for rows.Next() {
 		var i BatchItem
 		var amount, commission, updatedAt int64
-		if err := rows.Scan(&i.Index, &i.Payment, &i.RequestID, &amount, &commission, &i.IFSC, &i.BankName, &i.AccountLast4, &i.TransferType,
+		if err := rows.Scan(&i.Index, &i.Payment, &i.Drawn, &i.RequestID, &amount, &commission, &i.IFSC, &i.BankName, &i.AccountLast4, &i.TransferType,
 			&i.Sealed, &i.SealID, &i.Status, &i.UTR, &i.Code, &i.Reason, &updatedAt); err != nil {
 			return nil, err
 		}
@@ -138,11 +143,11 @@ func (v *Views) BatchTally(ctx context.Context, merchantID, id string) (BatchTal
 	if err != nil {
 		return nil, err
 	}
-	status, _, _ := of.undrawn()
+	status, upto, _, _ := of.undrawn()
 	var counts BatchTally
 	err = v.joined(ctx, func(q querier, sources string) error {
 		text := fmt.Sprintf("SELECT %s AS was, count(*), CAST(sum(i.amount) AS BIGINT) %s GROUP BY 1", itemStatus, sources)
-		rows, err := q.QueryContext(ctx, text, of.partition, of.seq, merchantID, status)
+		rows, err := q.QueryContext(ctx, text, of.partition, of.seq, merchantID, status, upto)
 		if err != nil {
 			return explain(err)
 		}

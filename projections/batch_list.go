@@ -2,8 +2,10 @@ package projections
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
@@ -23,8 +25,14 @@ type BatchRow struct {
 	Amount     money.Amount // of all items
 	Commission money.Amount // of all items
 	By         string       // who submitted it
-	Decided    string       // who approved, rejected or cancelled it
-	Reason     string       // why it was rejected or cancelled
+	Terms      batch.Terms
+	Columns    []batch.Column // of the file that it came in; nil where it came in another way
+	Approvals  []string       // who has approved it
+	Decided    string         // who approved it last, rejected or cancelled it
+	Reason     string         // why it was rejected or cancelled
+	Stopper    int            // index of the item for which it was rejected; 0: for none
+	Queued     bool           // it waits for money for the items behind Upto
+	Upto       int            // index of the last item that money is held for, where the batch holds any
 	CreatedAt  time.Time
 	UpdatedAt  time.Time
 	DecidedAt  time.Time // zero before
@@ -39,7 +47,7 @@ func (v *Views) Batch(ctx context.Context, merchantID, id string) (BatchRow, err
 	if err != nil {
 		return BatchRow{}, err
 	}
-	return row.batch(), nil
+	return row.batch()
 }
 
 // BatchByRef returns a merchant's batch by its batch_ref, after Reach. domain.NotFound.
@@ -54,7 +62,7 @@ func (v *Views) BatchByRef(ctx context.Context, merchantID, ref string) (BatchRo
 	if len(rows) == 0 {
 		return BatchRow{}, domain.Errorf(domain.NotFound, "there is no batch %s", ref)
 	}
-	return rows[0].batch(), nil
+	return rows[0].batch()
 }
 
 // Batches returns up to limit batches of a merchant, newest first, that are older than the batch before; without it, the newest. After
@@ -73,7 +81,10 @@ func (v *Views) Batches(ctx context.Context, merchantID, before string, limit in
 		w.and("seq < %s", last.seq)
 	}
 	rows, err := query(ctx, v, batches{}, batchTable, fmt.Sprintf("%s ORDER BY seq DESC LIMIT %d", w, bounded(limit)), w.args...)
-	return batchRows(rows), err
+	if err != nil {
+		return nil, err
+	}
+	return batchRows(rows)
 }
 
 // BatchesUnfinished returns up to limit batches of all merchants that are neither completed, rejected nor cancelled, and whose ids
@@ -83,7 +94,10 @@ func (v *Views) BatchesUnfinished(ctx context.Context, after string, limit int) 
 		return nil, err
 	}
 	rows, err := query(ctx, v, batches{}, batchTable, "WHERE unfinished = 1 AND id > $1 ORDER BY id, merchant LIMIT $2", after, bounded(limit))
-	return batchRows(rows), err
+	if err != nil {
+		return nil, err
+	}
+	return batchRows(rows)
 }
 
 // batch reads a merchant's batch. domain.NotFound.
@@ -98,26 +112,44 @@ func (v *Views) batch(ctx context.Context, merchantID, id string) (batchRow, err
 	return rows[0], nil
 }
 
-func batchRows(rows []batchRow) []BatchRow {
+func batchRows(rows []batchRow) ([]BatchRow, error) {
 	found := make([]BatchRow, len(rows))
 	for i := range rows {
-		found[i] = rows[i].batch()
+		var err error
+		if found[i], err = rows[i].batch(); err != nil {
+			return nil, err
+		}
 	}
-	return found
+	return found, nil
 }
 
-func (r *batchRow) batch() BatchRow {
+func (r *batchRow) batch() (BatchRow, error) {
 	c := money.Currency(r.currency)
-	return BatchRow{
+	row := BatchRow{
 		ID: r.id, Ref: r.ref, Merchant: r.merchant, Currency: c, Digest: r.digest, Status: batch.Status(r.status), Count: int(r.items),
 		Amount: money.FromMinor(r.amount, c), Commission: money.FromMinor(r.commission, c), By: r.actor, Decided: r.decided, Reason: r.reason,
 		CreatedAt: instant(r.createdAt), UpdatedAt: instant(r.updatedAt), DecidedAt: instant(r.decidedAt),
+		Stopper: int(r.stopper), Queued: r.queued == 1, Upto: int(r.upto),
 	}
+	if r.approvals != "" {
+		row.Approvals = strings.Split(strings.TrimSuffix(r.approvals, "\n"), "\n")
+	}
+	err := json.Unmarshal([]byte(r.terms), &row.Terms)
+	if err == nil && r.columns != "" {
+		err = json.Unmarshal([]byte(r.columns), &row.Columns)
+	}
+	if err != nil {
+		return BatchRow{}, fmt.Errorf("the view of batch %s: %w", r.id, err)
+	}
+	return row, nil
 }
+
+// queuedItem is the status of an item that waits for money.
+const queuedItem = "queued"
 
 // itemStatuses are what an item can be.
 func itemStatuses() []string {
-	return []string{"pending", "success", "refunded", "failed", "rejected", "cancelled"}
+	return []string{"pending", queuedItem, "success", "refunded", "failed", "rejected", "cancelled"}
 }
 
 // knownItemStatus tells whether an item can be in a status; "" is all of them.

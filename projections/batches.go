@@ -2,10 +2,12 @@ package projections
 
 import (
 	"context"
+	"encoding/json"
 	"fmt"
 
 	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
 )
 
 // batches holds payout batches, and the items of each as they were submitted. What became of an item is not here: it is read from its
@@ -13,8 +15,8 @@ import (
 type batches struct{}
 
 func (batches) name() string   { return "batches" }
-func (batches) version() int64 { return 1 }
-func (batches) shape() int64   { return 1 }
+func (batches) version() int64 { return 2 }
+func (batches) shape() int64   { return 2 }
 func (batches) schemas() []*schema {
 	return []*schema{&batchTable.schema, &itemTable.schema, &refusalTable.schema}
 }
@@ -22,13 +24,18 @@ func (batches) schemas() []*schema {
 // batchRow is a batch; amounts in minor units.
 type batchRow struct {
 	id, merchant, ref               string
-	digest, approval                string
+	digest                          string
+	terms, columns                  string // JSON; no columns: ""
+	approvals                       string // who has approved it, one a line
 	status                          string
 	unfinished                      int64 // 1 until it is completed, rejected or cancelled
 	currency                        string
 	items, amount, commission       int64 // as announced
 	actor                           string
 	decided, reason                 string // who decided, and why
+	stopper                         int64  // index of the item for which it was rejected, if for one
+	queued                          int64  // 1 while it waits for money for the items behind upto
+	upto                            int64  // index of the last item that money is held for, where the batch holds any
 	createdAt, updatedAt, decidedAt int64
 	partition, seq, changed         int64 // position of the first record, and seq of the last one
 }
@@ -45,7 +52,9 @@ var batchTable = newTable(schema{
 	{"merchant", func(r *batchRow) any { return &r.merchant }},
 	{"ref", func(r *batchRow) any { return &r.ref }},
 	{"digest", func(r *batchRow) any { return &r.digest }},
-	{"approval", func(r *batchRow) any { return &r.approval }},
+	{"terms", func(r *batchRow) any { return &r.terms }},
+	{"columns", func(r *batchRow) any { return &r.columns }},
+	{"approvals", func(r *batchRow) any { return &r.approvals }},
 	{"status", func(r *batchRow) any { return &r.status }},
 	{"unfinished", func(r *batchRow) any { return &r.unfinished }},
 	{"currency", func(r *batchRow) any { return &r.currency }},
@@ -55,6 +64,9 @@ var batchTable = newTable(schema{
 	{"actor", func(r *batchRow) any { return &r.actor }},
 	{"decided", func(r *batchRow) any { return &r.decided }},
 	{"reason", func(r *batchRow) any { return &r.reason }},
+	{"stopper", func(r *batchRow) any { return &r.stopper }},
+	{"queued", func(r *batchRow) any { return &r.queued }},
+	{"upto", func(r *batchRow) any { return &r.upto }},
 	{"created_at", func(r *batchRow) any { return &r.createdAt }},
 	{"updated_at", func(r *batchRow) any { return &r.updatedAt }},
 	{"decided_at", func(r *batchRow) any { return &r.decidedAt }},
@@ -110,9 +122,18 @@ var refusalTable = newTable(schema{name: "batch_refusals", key: 3, fixed: true},
 
 type batchKey struct{ merchant, id string }
 
-func batchOf(f *fact) batchKey {
-	of := f.batch.Header()
-	return batchKey{of.Merchant, of.Batch}
+// batchOf is the batch that a fact is about; false for none. What a wallet holds for a batch is among the wallet's facts.
+func batchOf(f *fact) (batchKey, bool) {
+	if f.batch != nil {
+		of := f.batch.Header()
+		return batchKey{of.Merchant, of.Batch}, true
+	}
+	switch f.wallet.(type) {
+	case *wallet.BatchQueued, *wallet.BatchHeld, *wallet.BatchReleased:
+		of := f.wallet.Header()
+		return batchKey{of.Merchant, of.Payment}, true
+	}
+	return batchKey{}, false
 }
 
 func (batches) apply(ctx context.Context, w *writer, _ *cache, generation int64, facts []fact) error {
@@ -125,10 +146,10 @@ func (batches) apply(ctx context.Context, w *writer, _ *cache, generation int64,
 	var refused []refusalRow
 	for i := range facts {
 		f := &facts[i]
-		if f.batch == nil {
+		key, is := batchOf(f)
+		if !is {
 			continue
 		}
-		key := batchOf(f)
 		if err := evolveBatch(folded, key, f); err != nil {
 			return fmt.Errorf("record %s: batch %s: %w", f.record.Position(), key.id, err)
 		}
@@ -161,10 +182,10 @@ func loadBatches(ctx context.Context, w *writer, generation int64, facts []fact)
 	asked := map[batchKey]bool{}
 	var ids []string
 	for i := range facts {
-		if facts[i].batch == nil {
+		key, is := batchOf(&facts[i])
+		if !is {
 			continue
 		}
-		key := batchOf(&facts[i])
 		if _, begins := facts[i].batch.(*batch.Submitted); !begins && !asked[key] {
 			ids = append(ids, key.id)
 		}
@@ -184,8 +205,12 @@ func loadBatches(ctx context.Context, w *writer, generation int64, facts []fact)
 func evolveBatch(folded map[batchKey]*batchRow, key batchKey, f *fact) error {
 	at, row := micros(f.record.EffectiveAt), folded[key]
 	if e, begins := f.batch.(*batch.Submitted); begins {
+		terms, columns, err := described(e)
+		if err != nil {
+			return err
+		}
 		row = &batchRow{
-			id: e.Batch, merchant: e.Merchant, ref: e.Ref, digest: e.Digest, approval: string(e.Terms.Approval), status: string(batch.Receiving),
+			id: e.Batch, merchant: e.Merchant, ref: e.Ref, digest: e.Digest, terms: terms, columns: columns, status: string(batch.Receiving),
 			unfinished: 1, currency: string(e.Currency), items: int64(e.Count), actor: e.Actor, createdAt: at,
 			partition: int64(f.record.Partition), seq: f.record.Seq,
 		}
@@ -201,15 +226,23 @@ func evolveBatch(folded map[batchKey]*batchRow, key batchKey, f *fact) error {
 		return fmt.Errorf("%s goes on with what was never submitted", f.record.Type)
 	}
 	row.updatedAt, row.changed = at, f.record.Seq
+	if f.batch == nil {
+		row.hold(f.wallet)
+		return nil
+	}
 	switch e := f.batch.(type) {
 	case *batch.ItemsAdded:
-		if e.Chunk == batch.Chunks(int(row.items)) {
-			row.received()
+		if e.Last {
+			return row.received()
 		}
 	case *batch.Approved:
-		row.decide(batch.Processing, e.Actor, "", at)
+		row.approvals += e.Actor + "\n"
+		if e.Missing == 0 {
+			row.decide(batch.Processing, e.Actor, "", at)
+		}
 	case *batch.RejectedBy:
 		row.decide(batch.Rejected, e.Actor, e.Reason, at)
+		row.stopper = int64(e.Item)
 	case *batch.CancelledBy:
 		row.decide(batch.Cancelled, e.Actor, e.Reason, at)
 	case *batch.CompletedAll:
@@ -218,11 +251,43 @@ func evolveBatch(folded map[batchKey]*batchRow, key batchKey, f *fact) error {
 	return nil
 }
 
+// described is what a batch is submitted under, and the columns that it came in, as they are kept.
+func described(e *batch.Submitted) (terms, columns string, err error) {
+	text, err := json.Marshal(e.Terms)
+	if err != nil || len(e.Columns) == 0 {
+		return string(text), "", err
+	}
+	list, err := json.Marshal(e.Columns)
+	return string(text), string(list), err
+}
+
 // received notes that all items are there.
-func (r *batchRow) received() {
+func (r *batchRow) received() error {
+	var terms batch.Terms
+	if err := json.Unmarshal([]byte(r.terms), &terms); err != nil {
+		return err
+	}
 	r.status = string(batch.Awaiting)
-	if r.approval == string(batch.NoApproval) {
+	if terms.Approval == batch.NoApproval {
 		r.status = string(batch.Processing)
+	}
+	return nil
+}
+
+// hold notes what the wallet holds for the batch.
+func (r *batchRow) hold(e wallet.Event) {
+	switch e := e.(type) {
+	case *wallet.BatchQueued:
+		r.queued = 1
+	case *wallet.BatchHeld:
+		r.upto = int64(e.Upto)
+		if e.Last {
+			r.queued = 0
+		}
+	case *wallet.BatchReleased:
+		if e.Done {
+			r.queued = 0
+		}
 	}
 }
 

@@ -17,6 +17,12 @@ import (
 	"github.com/khata-ledger/khata/eventstore"
 )
 
+// Terms of the batches here.
+var (
+	plain   = batch.Terms{Approval: batch.NoApproval}
+	checked = batch.Terms{Approval: batch.ApprovalRequired}
+)
+
 // statuses are those of all items of a batch, in order, joined.
 func statuses(t *testing.T, v *Views, l *bookBatch) string {
 	t.Helper()
@@ -36,7 +42,7 @@ func TestItemsOfABatchInEveryState(t *testing.T) {
 		b := newBook(t, 2)
 		v := running(t, b.views(at.open(), at.dialect, quick))
 		b.fund(anna, "410.00") // for five of them
-		l := b.submit(anna, 6, "70.00", batch.ApprovalRequired)
+		l := b.submit(anna, 6, "70.00", checked)
 		expect := func(status batch.Status, items string) {
 			t.Helper()
 			row, err := v.Batch(t.Context(), anna, l.Of.Batch)
@@ -85,14 +91,14 @@ func TestBatchesThatAreStopped(t *testing.T) {
 		b := newBook(t, 1)
 		v := running(t, b.views(at.open(), at.dialect, Options{ReachWithin: time.Minute}))
 		b.fund(anna, "100000.00")
-		rejected := b.whole(anna, 2, "70.00", batch.ApprovalRequired)
+		rejected := b.whole(anna, 2, "70.00", checked)
 		b.decide(batch.Reject{Base: b.batchBase(anna, rejected.Of.Batch, "key:checker"), Reason: "wrong month"})
 		if got := statuses(t, v, rejected); got != "rejected rejected" {
 			t.Errorf("of a rejected batch: %s", got)
 		}
 
 		const second = 5 // items of the second chunk
-		amid := b.whole(anna, batch.ChunkSize+second, "70.00", batch.NoApproval)
+		amid := b.whole(anna, batch.ChunkSize+second, "70.00", plain)
 		b.draw(amid)
 		b.drawPart(amid, 2)
 		b.now = b.now.Add(time.Minute)
@@ -110,7 +116,7 @@ func TestBatchesThatAreStopped(t *testing.T) {
 			t.Errorf("noted after it was cancelled: %+v, %v", items, err)
 		}
 
-		early := b.submit(anna, batch.ChunkSize+1, "70.00", batch.NoApproval)
+		early := b.submit(anna, batch.ChunkSize+1, "70.00", plain)
 		b.bring(early)
 		b.cancel(early, "never mind")
 		if counts, err := v.BatchTally(t.Context(), anna, early.Of.Batch); err != nil || counts["cancelled"].Count != batch.ChunkSize {
@@ -129,8 +135,8 @@ func TestBatchesOfOthers(t *testing.T) {
 		b := newBook(t, 1)
 		v := b.views(at.open(), at.dialect, quick)
 		const other = "mer_0000000000000bob"
-		l := b.whole(anna, 1, "70.00", batch.NoApproval)
-		b.whole(other, 1, "70.00", batch.NoApproval)
+		l := b.whole(anna, 1, "70.00", plain)
+		b.whole(other, 1, "70.00", plain)
 		id := l.Of.Batch
 		for name, read := range map[string]func() (any, error){
 			"batch": func() (any, error) { return v.Batch(t.Context(), other, id) },
@@ -194,7 +200,7 @@ func TestCheckFindsATamperedBatch(t *testing.T) {
 	everywhere(t, func(t *testing.T, at place) {
 		b := newBook(t, 1)
 		b.fund(anna, "100.00")
-		l := b.whole(anna, 3, "70.00", batch.NoApproval) // the balance covers one
+		l := b.whole(anna, 3, "70.00", plain) // the balance covers one
 		b.draw(l)
 		db := at.open()
 		v := b.views(db, at.dialect, quick)
@@ -235,7 +241,7 @@ func TestCheckFindsATamperedBatch(t *testing.T) {
 func TestABuildOfBatchesIsCheckedBeforeItServes(t *testing.T) {
 	b := newBook(t, 1)
 	b.fund(anna, "100.00")
-	b.draw(b.whole(anna, 3, "70.00", batch.NoApproval))
+	b.draw(b.whole(anna, 3, "70.00", plain))
 	at := sqlitePlace(t)
 	db := at.open()
 	v := b.views(db, at.dialect, quick)
@@ -268,14 +274,14 @@ func TestBatchesUseIndexes(t *testing.T) {
 	everywhere(t, func(t *testing.T, at place) {
 		b := newBook(t, 1)
 		b.fund(anna, "100000.00")
-		l := b.whole(anna, batch.ChunkSize, "70.00", batch.NoApproval)
+		l := b.whole(anna, batch.ChunkSize, "70.00", plain)
 		b.draw(l)
 		v := b.views(at.open(), at.dialect, quick)
 		mustReach(t, v)
 		err := v.joined(t.Context(), func(q querier, sources string) error {
 			for text, args := range map[string][]any{
-				"SELECT " + itemColumns + " " + sources + " AND i.item > $7 ORDER BY i.item LIMIT 10": {0, 2, anna, "pending", "", 0, 5},
-				"SELECT " + itemStatus + ", count(*) " + sources + " GROUP BY 1":                      {0, 2, anna, "pending"},
+				"SELECT " + itemColumns + " " + sources + " AND i.item > $8 ORDER BY i.item LIMIT 10": {0, 2, anna, "pending", 0, "", 0, 5},
+				"SELECT " + itemStatus + ", count(*) " + sources + " GROUP BY 1":                      {0, 2, anna, "pending", 0},
 			} {
 				plan, err := planOf(t.Context(), q, at.dialect, text, args...)
 				if err != nil {
@@ -387,7 +393,7 @@ func TestTheWalkComesByEveryState(t *testing.T) {
 	b := newBook(t, 3)
 	random := rand.New(rand.NewPCG(7, 7)) // as in TestViewsEqualTheFoldOfALongHistory
 	items, lots := map[string]bool{}, map[batch.Status]bool{}
-	for range 400 {
+	for range 1000 {
 		b.wander(random.IntN, fewMerchants)
 		for _, id := range b.lots[max(0, len(b.lots)-4):] {
 			lots[b.batches[id].Status] = true

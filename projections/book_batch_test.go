@@ -18,11 +18,14 @@ import (
 type bookBatch struct {
 	batch.Batch
 	announced []batch.Item // as submitted
+	columns   []batch.Column
 	items     []batch.Item // as received
 	addedAt   []time.Time  // of items
 	refused   map[int]batch.Refusal
 	refusedAt map[int]time.Time
 	updatedAt time.Time
+	queued    bool
+	upto      int
 	decidedAt time.Time
 }
 
@@ -65,7 +68,11 @@ func (l *bookBatch) evolve(e batch.Event, r *eventstore.Record) {
 			l.items = append(l.items, item)
 			l.addedAt = append(l.addedAt, r.EffectiveAt)
 		}
-	case *batch.Approved, *batch.RejectedBy, *batch.CancelledBy:
+	case *batch.Approved:
+		if e.Missing == 0 {
+			l.decidedAt = r.EffectiveAt
+		}
+	case *batch.RejectedBy, *batch.CancelledBy:
 		l.decidedAt = r.EffectiveAt
 	case *batch.Drawn:
 		for _, refusal := range e.Refused {
@@ -79,7 +86,7 @@ func (b *book) batchBase(m, id, actor string) batch.Base {
 }
 
 // submit announces a batch of items that pay amount each.
-func (b *book) submit(m string, count int, amount string, approval batch.Approval) *bookBatch {
+func (b *book) submit(m string, count int, amount string, terms batch.Terms) *bookBatch {
 	b.tb.Helper()
 	id := b.id("bat")
 	var items []batch.Item
@@ -93,10 +100,15 @@ func (b *book) submit(m string, count int, amount string, approval batch.Approva
 		})
 		sum, commission = sum.Add(items[n].Amount), commission.Add(items[n].Commission)
 	}
+	columns := []batch.Column{{Field: "amount", Name: "Amount (INR)"}, {Field: "ifsc", Name: "IFSC"}}
+	if terms.Mode == "" {
+		columns = nil
+	}
 	b.decide(batch.Submit{
-		Base: b.batchBase(m, id, "key:maker"), Ref: "REF-" + id, Digest: "digest of " + id, Terms: batch.Terms{Approval: approval}, Count: count,
-		Amount: sum, Commission: commission, Fee: fee.Rule{Plan: "default", Version: 1},
+		Base: b.batchBase(m, id, "key:maker"), Ref: "REF-" + id, Digest: "digest of " + id, Terms: terms, Count: count,
+		Amount: sum, Commission: commission, Fee: fee.Rule{Plan: "default", Version: 1}, Columns: columns,
 	})
+	b.batches[id].columns = columns
 	b.batches[id].announced = items
 	return b.batches[id]
 }
@@ -108,9 +120,9 @@ func (b *book) bring(l *bookBatch) {
 }
 
 // whole submits a batch with all of its items.
-func (b *book) whole(m string, count int, amount string, approval batch.Approval) *bookBatch {
+func (b *book) whole(m string, count int, amount string, terms batch.Terms) *bookBatch {
 	b.tb.Helper()
-	l := b.submit(m, count, amount, approval)
+	l := b.submit(m, count, amount, terms)
 	for len(l.items) < count {
 		b.bring(l)
 	}
@@ -121,6 +133,9 @@ func (b *book) whole(m string, count int, amount string, approval batch.Approval
 func (b *book) draw(l *bookBatch) {
 	b.tb.Helper()
 	refused := b.drawPart(l, batch.ChunkSize)
+	if l.Terms.Holds() && l.Status == batch.Processing && l.upto < min((l.Drawn+1)*batch.ChunkSize, l.Count) {
+		return
+	}
 	if len(refused) > 0 && l.Closing == nil {
 		b.decide(batch.Close{Base: b.batchBase(l.Merchant, l.Of.Batch, ""), Chunk: l.Drawn + 1, Refused: refused})
 	}
@@ -137,7 +152,10 @@ func (b *book) drawPart(l *bookBatch, most int) (refused []batch.Refusal) {
 		if b.payments[i.Payment] != nil { // it was drawn before something stopped the drawing
 			continue
 		}
-		if l.Draws(l.Merchant, i.Index) != nil || b.do(i.Payout(&l.Batch, b.now)) == nil {
+		if l.Terms.Holds() && i.Index > l.upto {
+			return refused
+		}
+		if l.Draws(l.Merchant, i.Index, b.now) != nil || b.do(i.Payout(&l.Batch, b.now)) == nil {
 			refused = append(refused, batch.Refusal{Index: i.Index, Code: string(domain.InsufficientBalance), Reason: "the balance does not cover " + i.RequestID})
 		}
 	}
@@ -148,6 +166,47 @@ func (b *book) cancel(l *bookBatch, reason string) domain.Code {
 	return b.decide(batch.Cancel{Base: b.batchBase(l.Merchant, l.Of.Batch, "key:checker"), Reason: reason})
 }
 
+// hold queues a batch, holds for some of its items, or ends the hold.
+func (b *book) hold(choose chooser, l *bookBatch) {
+	base := wallet.Base{Of: wallet.Of{Merchant: l.Merchant, Currency: l.Currency, Payment: l.Of.Batch}, At: b.now}
+	w := b.wallets[wallet.Stream(l.Merchant, l.Currency)]
+	if w == nil {
+		return
+	}
+	r, there := w.Reserve(l.Of.Batch)
+	var events []wallet.Event
+	switch {
+	case l.Spent(l.Merchant) == nil:
+		events = b.do(wallet.ReleaseBatch{Base: base, Done: true})
+	case l.Pays(l.Merchant, b.now) != nil:
+	case !there && l.Terms.Shortage == batch.QueueShort:
+		events = b.do(wallet.QueueBatch{Base: base})
+	default:
+		upto := l.Count
+		if r.Queued {
+			upto = min(l.Count, r.Upto+1+choose(3))
+		}
+		sum := money.Zero(l.Currency)
+		for n := r.Upto; n < upto; n++ {
+			sum = sum.Add(l.items[n].Gross())
+		}
+		events = b.do(wallet.HoldBatch{Base: base, From: r.Upto, Upto: upto, Last: upto == l.Count, Amount: sum})
+	}
+	if len(events) > 0 {
+		l.updatedAt = b.now
+	}
+	for _, e := range events {
+		switch e := e.(type) {
+		case *wallet.BatchQueued:
+			l.queued = true
+		case *wallet.BatchHeld:
+			l.queued, l.upto = l.queued && !e.Last, e.Upto
+		case *wallet.BatchReleased:
+			l.queued = false
+		}
+	}
+}
+
 // wanderBatch submits a batch or does something to one, in whatever state it is.
 func (b *book) wanderBatch(choose chooser, m string) {
 	if len(b.lots) == 0 || choose(4) == 0 {
@@ -155,8 +214,11 @@ func (b *book) wanderBatch(choose chooser, m string) {
 		if choose(12) == 0 {
 			count += batch.ChunkSize
 		}
-		submit := []func(string, int, string, batch.Approval) *bookBatch{b.submit, b.whole}[choose(2)]
-		submit(m, count, []string{"50.00", "700.00"}[choose(2)], []batch.Approval{batch.NoApproval, batch.ApprovalRequired}[choose(2)])
+		submit := []func(string, int, string, batch.Terms) *bookBatch{b.submit, b.whole}[choose(2)]
+		submit(m, count, []string{"50.00", "700.00"}[choose(2)], []batch.Terms{
+			{Approval: batch.NoApproval}, {Approval: batch.ApprovalRequired}, {Approval: batch.ApprovalRequired, Checkers: 2, Rule: 0},
+			{Approval: batch.NoApproval, Mode: batch.Atomic}, {Approval: batch.NoApproval, Mode: batch.Partial, Shortage: batch.QueueShort},
+		}[choose(5)])
 		return
 	}
 	l := b.batches[b.lots[len(b.lots)-1-choose(min(len(b.lots), 4))]] // mostly what is new
@@ -169,7 +231,10 @@ func (b *book) wanderBatch(choose chooser, m string) {
 	case l.Status == batch.Awaiting && choose(3) == 0:
 		b.decide(batch.Reject{Base: base, Reason: b.id("reason")})
 	case l.Status == batch.Awaiting:
+		base.Actor += []string{"", "_2"}[choose(2)]
 		b.decide(batch.Approve{Base: base})
+	case l.Terms.Holds() && (l.Status == batch.Processing || l.Status == batch.Cancelled) && choose(3) != 0:
+		b.hold(choose, l)
 	case l.Status == batch.Cancelled && l.Drawn < l.Received && choose(8) == 0, l.Status == batch.Processing && l.Drawn < l.Received && choose(3) != 0:
 		if choose(3) == 0 {
 			b.drawPart(l, 1+choose(len(l.items)))
@@ -189,7 +254,8 @@ func (l *bookBatch) row() BatchRow {
 	return BatchRow{
 		ID: l.Of.Batch, Ref: l.Ref, Merchant: l.Merchant, Currency: l.Currency, Digest: l.Digest, Status: l.Status, Count: l.Count,
 		Amount: l.Amount, Commission: l.Commission, By: l.By, Decided: l.Decided, Reason: l.Reason,
-		CreatedAt: l.At, UpdatedAt: l.updatedAt, DecidedAt: l.decidedAt,
+		CreatedAt: l.At, UpdatedAt: l.updatedAt, DecidedAt: l.decidedAt, Terms: l.Terms, Columns: l.columns, Approvals: l.Approvals,
+		Stopper: l.Stopper, Queued: l.queued, Upto: l.upto,
 	}
 }
 
@@ -207,11 +273,13 @@ func (b *book) line(l *bookBatch, n int) BatchItem {
 	}
 	switch {
 	case drawn:
-		shown.Status, shown.UTR, shown.Reason, shown.UpdatedAt = string(p.Status), p.UTR, p.Reason, p.UpdatedAt
+		shown.Drawn, shown.Status, shown.UTR, shown.Reason, shown.UpdatedAt = true, string(p.Status), p.UTR, p.Reason, p.UpdatedAt
 	case refused:
 		shown.Status, shown.Reason, shown.UpdatedAt = "rejected", refusal.Reason, l.refusedAt[n+1]
 	case l.Status == batch.Rejected || l.Status == batch.Cancelled:
 		shown.Status, shown.Reason, shown.UpdatedAt = string(l.Status), l.Reason, l.decidedAt
+	case l.queued && n >= l.upto:
+		shown.Status = "queued"
 	}
 	return shown
 }

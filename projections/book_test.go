@@ -103,6 +103,10 @@ func (b *book) do(c wallet.Command) []wallet.Event {
 func (b *book) evolve(e wallet.Event, r *eventstore.Record) {
 	b.wallets[r.Stream].Evolve(e)
 	p := b.payments[r.Subject]
+	switch e.(type) {
+	case *wallet.BatchQueued, *wallet.BatchHeld, *wallet.BatchReleased: // of no payment
+		p = &wallet.Payment{}
+	}
 	if p == nil {
 		p = &wallet.Payment{SealID: r.EventID.String()}
 		b.payments[r.Subject] = p

@@ -63,7 +63,7 @@ func TestViewsEqualTheFoldOfALongHistory(t *testing.T) {
 		b := newBook(t, 3)
 		db := at.open()
 		live := running(t, b.views(db, at.dialect, Options{Batch: 16, Poll: 10 * time.Millisecond, ReachWithin: time.Minute}))
-		for i := range 400 {
+		for i := range 1000 {
 			b.wander(random.IntN, fewMerchants)
 			if i%97 == 0 {
 				if err := live.Reach(t.Context()); err != nil {

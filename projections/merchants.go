@@ -14,7 +14,7 @@ import (
 type merchants struct{}
 
 func (merchants) name() string   { return "merchants" }
-func (merchants) version() int64 { return 1 }
+func (merchants) version() int64 { return 2 }
 func (merchants) shape() int64   { return 1 }
 func (merchants) schemas() []*schema {
 	return []*schema{&merchantTable.schema, &operatorTable.schema, &keyTable.schema}

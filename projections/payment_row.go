@@ -19,6 +19,7 @@ type paymentRow struct {
 	amount, commission, tax        int64
 	plan                           string
 	planVersion                    int64
+	batch                          string // that it belongs to
 	reference                      string // order_id, or partner_request_id
 	txnRef, intentURL              string
 	expiresAt, late                int64
@@ -58,6 +59,7 @@ var paymentTable = newTable(schema{
 	{"tax", func(r *paymentRow) any { return &r.tax }},
 	{"plan", func(r *paymentRow) any { return &r.plan }},
 	{"plan_version", func(r *paymentRow) any { return &r.planVersion }},
+	{"batch", func(r *paymentRow) any { return &r.batch }},
 	{"reference", func(r *paymentRow) any { return &r.reference }},
 	{"txn_ref", func(r *paymentRow) any { return &r.txnRef }},
 	{"intent_url", func(r *paymentRow) any { return &r.intentURL }},
@@ -94,7 +96,7 @@ func (r *paymentRow) fill(p *wallet.Payment) error {
 		}
 	}
 	r.plan, r.planVersion = p.Fee.Plan, int64(p.Fee.Version)
-	r.reference = p.OrderID
+	r.batch, r.reference = p.Batch, p.OrderID
 	if p.Kind == wallet.KindPayout {
 		r.reference = p.RequestID
 	}
@@ -127,7 +129,7 @@ func (r *paymentRow) payment() (wallet.Payment, error) {
 		TxnRef: r.txnRef, IntentURL: r.intentURL, ExpiresAt: instant(r.expiresAt), Late: r.late != 0,
 		IFSC: r.ifsc, BankName: r.bankName, AccountLast4: r.accountLast4, TransferType: r.transferType,
 		BankReference: r.bankReference, ReturnReference: r.returnReference, PaidAfterRefund: r.paidAfterRefund != 0,
-		Gateway: r.gateway, UTR: r.utr, Reason: r.reason, Sealed: r.sealed, SealID: r.sealID, Notes: int(r.notes),
+		Batch: r.batch, Gateway: r.gateway, UTR: r.utr, Reason: r.reason, Sealed: r.sealed, SealID: r.sealID, Notes: int(r.notes),
 	}
 	if p.Kind == wallet.KindPayout {
 		p.RequestID = r.reference

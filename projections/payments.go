@@ -11,8 +11,8 @@ import (
 type payments struct{}
 
 func (payments) name() string   { return "payments" }
-func (payments) version() int64 { return 2 }
-func (payments) shape() int64   { return 2 }
+func (payments) version() int64 { return 3 }
+func (payments) shape() int64   { return 3 }
 func (payments) schemas() []*schema {
 	return []*schema{&paymentTable.schema, &statusTable.schema, &dayTable.schema}
 }
@@ -106,10 +106,13 @@ func (payments) apply(ctx context.Context, w *writer, known *cache, generation i
 }
 
 // listed tells which facts the lists show. What is about to be sent to a bank is not among them: every payout is, and its row
-// need not be written for that. Who has to know folds the log.
+// need not be written for that. Who has to know folds the log. What is held for a batch is no payment.
 func listed(f *fact) bool {
-	_, submitted := f.wallet.(*wallet.PayoutSubmitted)
-	return f.wallet != nil && !submitted
+	switch f.wallet.(type) {
+	case nil, *wallet.PayoutSubmitted, *wallet.BatchQueued, *wallet.BatchHeld, *wallet.BatchReleased:
+		return false
+	}
+	return true
 }
 
 func paymentOf(f *fact) paymentKey {

@@ -29,9 +29,9 @@ func (b *Batch) Evolve(e Event, at time.Time) {
 			}
 		}
 	case *Approved:
-		b.Approvals, b.Decided = append(slices.Clone(b.Approvals), e.Actor), e.Actor
+		b.Approvals = append(slices.Clone(b.Approvals), e.Actor)
 		if e.Missing == 0 {
-			b.Status = Processing
+			b.Status, b.Decided = Processing, e.Actor
 		}
 	case *RejectedBy:
 		b.Status, b.Decided, b.Reason, b.Stopper = Rejected, e.Actor, e.Reason, e.Item
