@@ -87,7 +87,8 @@ func (v *Views) Batches(ctx context.Context, merchantID, before string, limit in
 	return batchRows(rows)
 }
 
-// BatchesUnfinished returns up to limit batches of all merchants that are neither completed, rejected nor cancelled, and whose ids
+// BatchesUnfinished returns up to limit batches of all merchants that are neither completed, rejected nor cancelled, or for which
+// something is held yet, and whose ids
 // follow after, by id; after Reach. Who works on them finds here what it may have lost.
 func (v *Views) BatchesUnfinished(ctx context.Context, after string, limit int) ([]BatchRow, error) {
 	if err := v.Reach(ctx); err != nil {

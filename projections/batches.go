@@ -28,7 +28,7 @@ type batchRow struct {
 	terms, columns                  string // JSON; no columns: ""
 	approvals                       string // who has approved it, one a line
 	status                          string
-	unfinished                      int64 // 1 until it is completed, rejected or cancelled
+	unfinished                      int64 // 1 until it is completed, rejected or cancelled, and nothing is held
 	currency                        string
 	items, amount, commission       int64 // as announced
 	actor                           string
@@ -36,6 +36,7 @@ type batchRow struct {
 	stopper                         int64  // index of the item for which it was rejected, if for one
 	queued                          int64  // 1 while it waits for money for the items behind upto
 	upto                            int64  // index of the last item that money is held for, where the batch holds any
+	held                            int64  // 1 while the wallet holds something for it, or its place
 	createdAt, updatedAt, decidedAt int64
 	partition, seq, changed         int64 // position of the first record, and seq of the last one
 }
@@ -67,6 +68,7 @@ var batchTable = newTable(schema{
 	{"stopper", func(r *batchRow) any { return &r.stopper }},
 	{"queued", func(r *batchRow) any { return &r.queued }},
 	{"upto", func(r *batchRow) any { return &r.upto }},
+	{"held", func(r *batchRow) any { return &r.held }},
 	{"created_at", func(r *batchRow) any { return &r.createdAt }},
 	{"updated_at", func(r *batchRow) any { return &r.updatedAt }},
 	{"decided_at", func(r *batchRow) any { return &r.decidedAt }},
@@ -226,6 +228,7 @@ func evolveBatch(folded map[batchKey]*batchRow, key batchKey, f *fact) error {
 		return fmt.Errorf("%s goes on with what was never submitted", f.record.Type)
 	}
 	row.updatedAt, row.changed = at, f.record.Seq
+	defer row.finish()
 	if f.batch == nil {
 		row.hold(f.wallet)
 		return nil
@@ -246,7 +249,7 @@ func evolveBatch(folded map[batchKey]*batchRow, key batchKey, f *fact) error {
 	case *batch.CancelledBy:
 		row.decide(batch.Cancelled, e.Actor, e.Reason, at)
 	case *batch.CompletedAll:
-		row.status, row.unfinished = string(batch.Completed), 0
+		row.status = string(batch.Completed)
 	}
 	return nil
 }
@@ -274,25 +277,35 @@ func (r *batchRow) received() error {
 	return nil
 }
 
+// finish tells whether somebody has to go on with the batch.
+func (r *batchRow) finish() {
+	switch batch.Status(r.status) {
+	case batch.Completed, batch.Rejected, batch.Cancelled:
+		r.unfinished = r.held
+	case batch.Receiving, batch.Awaiting, batch.Processing:
+		r.unfinished = 1
+	}
+}
+
 // hold notes what the wallet holds for the batch.
 func (r *batchRow) hold(e wallet.Event) {
 	switch e := e.(type) {
 	case *wallet.BatchQueued:
-		r.queued = 1
+		r.queued, r.held = 1, 1
 	case *wallet.BatchHeld:
-		r.upto = int64(e.Upto)
+		r.upto, r.held = int64(e.Upto), 1
 		if e.Last {
 			r.queued = 0
 		}
 	case *wallet.BatchReleased:
 		if e.Done {
-			r.queued = 0
+			r.queued, r.held = 0, 0
 		}
 	}
 }
 
 func (r *batchRow) decide(status batch.Status, actor, reason string, at int64) {
-	r.status, r.unfinished = string(status), flag(status == batch.Processing)
+	r.status = string(status)
 	r.decided, r.reason, r.decidedAt = actor, reason, at
 }
 

@@ -25,6 +25,7 @@ type bookBatch struct {
 	refusedAt map[int]time.Time
 	updatedAt time.Time
 	queued    bool
+	held      bool
 	upto      int
 	decidedAt time.Time
 }
@@ -198,11 +199,11 @@ func (b *book) hold(choose chooser, l *bookBatch) {
 	for _, e := range events {
 		switch e := e.(type) {
 		case *wallet.BatchQueued:
-			l.queued = true
+			l.queued, l.held = true, true
 		case *wallet.BatchHeld:
-			l.queued, l.upto = l.queued && !e.Last, e.Upto
+			l.queued, l.upto, l.held = l.queued && !e.Last, e.Upto, true
 		case *wallet.BatchReleased:
-			l.queued = false
+			l.queued, l.held = false, false
 		}
 	}
 }
@@ -293,7 +294,7 @@ func (b *book) equalBatches(v *Views) {
 	for _, id := range b.lots {
 		l := b.batches[id]
 		byMerchant[l.Merchant] = append(byMerchant[l.Merchant], id)
-		if !l.Final() {
+		if !l.Final() || l.held {
 			unfinished = append(unfinished, id)
 		}
 		byID, err := v.Batch(ctx, l.Merchant, id)

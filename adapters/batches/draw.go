@@ -32,7 +32,10 @@ type memory struct {
 	Chunk    int   `json:"chunk,omitempty"`   // that was drawn last, and the position of its record
 	At       int64 `json:"at,omitempty"`
 	Failures int   `json:"failures,omitempty"`
-	Looks    int   `json:"looks,omitempty"` // at payouts that have not ended yet
+	Looks    int   `json:"looks,omitempty"`   // at payouts that have not ended yet
+	Waits    int   `json:"waits,omitempty"`   // for the wallet
+	Handled  int   `json:"handled,omitempty"` // index up to which items of a held batch are known to be payouts or refused
+	Rule     int   `json:"rule,omitempty"`    // the job is to reject what waits for approval under an older rule than this version, and for nothing else
 }
 
 func (m memory) bytes() []byte {
@@ -43,16 +46,22 @@ func (m memory) bytes() []byte {
 	return b
 }
 
-// Gaps between two tries, and between two looks at payouts that have not ended.
+// Gaps between two tries, between two looks at payouts that have not ended, and between two looks at a wallet that does not have enough.
 const (
-	firstGap = 100 * time.Millisecond
-	lastGap  = 30 * time.Second
+	firstGap  = 100 * time.Millisecond
+	lastGap   = 30 * time.Second
+	walletGap = 2 * time.Second
 )
 
 func gap(n int) time.Duration { return min(firstGap<<min(n, 16), lastGap) }
 
 // Types are the types of record that Handle is for.
-func (*Service) Types() []string { return []string{"batch.submitted", "batch.items", "batch.approved"} }
+func (*Service) Types() []string {
+	return []string{"batch.submitted", "batch.items", "batch.approved", "batch.rejected", "batch.cancelled", ruleSet}
+}
+
+// ruleSet is the type of the record that changes a merchant's approval rule.
+const ruleSet = "merchant.approval_set"
 
 // unreadable is a record that no repetition makes readable.
 type unreadable struct{ error }
@@ -62,6 +71,9 @@ func (unreadable) Permanent() bool { return true }
 
 // Handle takes note of a record of the log: it puts a job for what may let its batch go on. It returns when the job is stored.
 func (s *Service) Handle(ctx context.Context, r eventstore.Record) error {
+	if r.Type == ruleSet {
+		return s.handleRule(ctx, r)
+	}
 	e, err := batch.Decode(r.Type, r.Schema, r.Data)
 	if err != nil {
 		return unreadable{fmt.Errorf("record %s: %w", r.Position(), err)}
@@ -88,22 +100,24 @@ func job(of batch.Of, cause string, order int64, abandon bool, due time.Time) wo
 	return j
 }
 
+// unfinishedPage is how many batches are listed at once.
+const unfinishedPage = 500
+
 // Recover puts a job for every batch that has not ended, in case work storage was lost: behind those that are there.
 func (s *Service) Recover(ctx context.Context) error {
-	const page = 500
 	after := ""
 	for {
-		list, err := s.views.Unfinished(ctx, after, page)
+		list, err := s.views.Unfinished(ctx, after, unfinishedPage)
 		if err != nil {
 			return fmt.Errorf("listing batches that have not ended: %w", err)
 		}
 		for _, u := range list {
 			after = u.Batch
-			if err := s.jobs.Put(ctx, job(u.Of, "recovered", math.MaxInt64, u.Receiving, s.opts.Clock())); err != nil {
+			if err := s.jobs.Put(ctx, job(u.Of, "recovered", math.MaxInt64, u.Status == batch.Receiving, s.opts.Clock())); err != nil {
 				return err
 			}
 		}
-		if len(list) < page {
+		if len(list) < unfinishedPage {
 			return nil
 		}
 	}
@@ -117,11 +131,15 @@ func (s *Service) Run(ctx context.Context) error {
 // handle brings a batch as far as it goes.
 func (s *Service) handle(ctx context.Context, j work.Job) work.Outcome {
 	var m memory
-	if err := json.Unmarshal(j.Payload, &m); err != nil || m.Batch == "" {
+	if err := json.Unmarshal(j.Payload, &m); err != nil || m.Merchant == "" {
 		s.opts.Log.Error("the job of a batch is unreadable", "job", j.Key, "error", err)
 		return work.Again(s.opts.Clock().Add(time.Hour), nil)
 	}
-	then, err := s.advance(ctx, &m)
+	advance := s.advance
+	if m.Rule > 0 {
+		advance = s.rejectAwaiting
+	}
+	then, err := advance(ctx, &m)
 	if err == nil {
 		m.Failures = 0
 		return then
@@ -151,24 +169,17 @@ func (s *Service) advance(ctx context.Context, m *memory) (work.Outcome, error) 
 		return s.abandon(ctx, &b)
 	case m.Abandon:
 		return work.Finish(), nil
-	}
-	if b.Status == batch.Processing && b.Drawn < b.Received {
-		paused, err := s.paused(ctx, &b)
-		if err != nil {
-			return work.Outcome{}, err
-		}
-		if paused {
-			return work.Again(s.opts.Clock().Add(pausedFor), m.bytes()), nil
-		}
-		if b, err = s.draw(ctx, b, m); err != nil {
-			return work.Outcome{}, err
+	case b.Status == batch.Awaiting:
+		return work.Finish(), s.rejectOutdated(ctx, &b)
+	case b.Status == batch.Processing && s.opts.Clock().Before(b.Terms.ScheduleAt):
+		return work.Again(b.Terms.ScheduleAt, m.bytes()), nil
+	case b.Status == batch.Processing && !b.AllDrawn():
+		if then, goesOn, err := s.pay(ctx, &b, m); err != nil || goesOn {
+			return then, err
 		}
 	}
-	switch {
-	case b.Status != batch.Processing:
-		return work.Finish(), nil
-	case b.Drawn < b.Received:
-		return work.Again(s.opts.Clock(), m.bytes()), nil
+	if err := (hand{s: s, b: &b}).release(ctx); err != nil || b.Final() {
+		return work.Finish(), err
 	}
 	open, err := s.views.OpenItems(ctx, b.Merchant, b.Batch)
 	if err != nil {
@@ -181,6 +192,35 @@ func (s *Service) advance(ctx context.Context, m *memory) (work.Outcome, error) 
 	}
 	_, err = s.ledger.SubmitBatch(ctx, batch.Complete{Base: s.base(b.Of, Actor)}, eventstore.Origin{Actor: Actor})
 	return work.Finish(), err
+}
+
+// pay draws some of what is not drawn. goesOn: there is more to draw, and then says when.
+func (s *Service) pay(ctx context.Context, b *batch.Batch, m *memory) (then work.Outcome, goesOn bool, err error) {
+	paused, err := s.paused(ctx, b)
+	if err != nil {
+		return then, false, err
+	}
+	if paused {
+		return work.Again(s.opts.Clock().Add(pausedFor), m.bytes()), true, nil
+	}
+	drawn := b.Drawn
+	err = s.draw(ctx, b, m)
+	if b.Drawn > drawn {
+		m.Waits = 0
+	}
+	if errors.Is(err, errWaits) {
+		over, err := hand{s: s, b: b}.expired(ctx)
+		if err != nil || over {
+			return then, false, err
+		}
+		wait := min(gap(m.Waits), walletGap)
+		m.Waits++
+		return work.Again(s.opts.Clock().Add(wait), m.bytes()), true, nil
+	}
+	if err != nil || b.Status != batch.Processing || b.AllDrawn() {
+		return then, false, err
+	}
+	return work.Again(s.opts.Clock(), m.bytes()), true, nil
 }
 
 // paused tells whether the merchant may make no payouts now. What is not drawn waits until it may again, or is cancelled.
@@ -209,7 +249,12 @@ func (s *Service) abandon(ctx context.Context, b *batch.Batch) (work.Outcome, er
 var errStopped = errors.New("the batch is not drawn any further now")
 
 // draw makes the payouts of some chunks, one chunk after the other.
-func (s *Service) draw(ctx context.Context, b batch.Batch, m *memory) (batch.Batch, error) {
+func (s *Service) draw(ctx context.Context, b *batch.Batch, m *memory) error {
+	if b.Terms.Holds() {
+		if err := (hand{s: s, b: b}).ready(ctx); err != nil || b.Status != batch.Processing {
+			return err
+		}
+	}
 	from := int64(0)
 	if m.Chunk == b.Drawn {
 		from = m.At
@@ -219,11 +264,11 @@ func (s *Service) draw(ctx context.Context, b batch.Batch, m *memory) (batch.Bat
 		if err := ctx.Err(); err != nil {
 			return err
 		}
-		drawn, err := s.drawChunk(ctx, b, chunk, items)
+		drawn, err := s.drawChunk(ctx, *b, m, chunk, items)
 		if err != nil {
 			return fmt.Errorf("chunk %d: %w", chunk, err)
 		}
-		if b = drawn; b.Drawn == chunk {
+		if *b = drawn; b.Drawn == chunk {
 			m.Chunk, m.At = chunk, at
 		}
 		if b.Status != batch.Processing || b.Drawn != chunk || chunk == last {
@@ -234,15 +279,21 @@ func (s *Service) draw(ctx context.Context, b batch.Batch, m *memory) (batch.Bat
 	if errors.Is(err, errStopped) {
 		err = nil
 	}
-	return b, err
+	return err
 }
 
 // drawChunk makes the payouts of a chunk and notes them. Where one was refused, the chunk is closed first: from then on no process can
 // make any of its payouts, so that what is noted as refused stays so.
-func (s *Service) drawChunk(ctx context.Context, b batch.Batch, chunk int, items []batch.Item) (batch.Batch, error) {
+func (s *Service) drawChunk(ctx context.Context, b batch.Batch, m *memory, chunk int, items []batch.Item) (batch.Batch, error) {
 	base, from := s.base(b.Of, Actor), eventstore.Origin{Actor: Actor}
 	if b.Closing == nil {
-		refused, err := s.initiate(ctx, &b, items)
+		initiate := s.initiate
+		if b.Terms.Holds() {
+			initiate = func(ctx context.Context, b *batch.Batch, items []batch.Item) ([]batch.Refusal, error) {
+				return hand{s, b, &m.Handled}.drawHeld(ctx, items)
+			}
+		}
+		refused, err := initiate(ctx, &b, items)
 		if err != nil {
 			return b, err
 		}

@@ -26,6 +26,8 @@ import (
 type Ledger interface {
 	SubmitBatch(ctx context.Context, c batch.Command, o eventstore.Origin) (batch.Batch, error)
 	Batch(ctx context.Context, of batch.Of) (batch.Batch, error)
+	// Reserve carries out a command about what a wallet holds for a batch, or wallet.Look, and returns the wallet after it.
+	Reserve(ctx context.Context, c wallet.Command, o eventstore.Origin) (wallet.Wallet, error)
 	// EachChunk calls f with the chunks behind number after, whose position is from (0: not known), in order.
 	EachChunk(ctx context.Context, of batch.Of, after int, from int64, f func(chunk int, at int64, items []batch.Item) error) error
 	Merchant(ctx context.Context, id string) (merchant.Merchant, error)
@@ -47,14 +49,14 @@ type Vault interface {
 type Views interface {
 	// OpenItems is the number of a batch's items whose outcome is not final.
 	OpenItems(ctx context.Context, merchantID, id string) (int64, error)
-	// Unfinished lists batches that have not ended, behind the id after.
+	// Unfinished lists batches that have not ended, or for which something is held yet, behind the id after.
 	Unfinished(ctx context.Context, after string, limit int) ([]Unfinished, error)
 }
 
-// Unfinished is a batch that has not ended.
+// Unfinished is a batch that somebody has to go on with.
 type Unfinished struct {
 	batch.Of
-	Receiving bool
+	Status batch.Status
 }
 
 // Options configure a Service. Zero values mean the defaults.
@@ -62,9 +64,14 @@ type Options struct {
 	NewID   func(prefix string) string // random ids
 	Clock   func() time.Time           // default time.Now
 	Abandon time.Duration              // a batch that is not whole after this is cancelled; default one hour
-	Lease   time.Duration              // of jobs; see work.Options
-	Log     *slog.Logger               // default slog.Default()
+	// QueueAge is how long a batch waits for money before what is left of it is cancelled; default DefaultQueueAge.
+	QueueAge time.Duration
+	Lease    time.Duration // of jobs; see work.Options
+	Log      *slog.Logger  // default slog.Default()
 }
+
+// DefaultQueueAge is how long a batch waits for money.
+const DefaultQueueAge = 7 * 24 * time.Hour
 
 // Service takes batches in and draws them.
 type Service struct {
@@ -83,6 +90,9 @@ func New(l Ledger, v Vault, views Views, jobs *work.Store, opts Options) *Servic
 	if opts.Abandon <= 0 {
 		opts.Abandon = time.Hour
 	}
+	if opts.QueueAge <= 0 {
+		opts.QueueAge = DefaultQueueAge
+	}
 	if opts.Log == nil {
 		opts.Log = slog.Default()
 	}
@@ -98,6 +108,7 @@ type Request struct {
 	Count      int
 	Amount     money.Amount // of all items
 	Commission money.Amount
+	Columns    []batch.Column    // of the file that it came in, if it did
 	Origin     eventstore.Origin // of every event; Actor is who submits
 }
 
@@ -146,7 +157,19 @@ func (s *Service) Submit(ctx context.Context, r Request, items iter.Seq2[Item, e
 	if n != r.Count {
 		return b, repeated, fmt.Errorf("batch %s: %d items, not %d", b.Batch, n, r.Count)
 	}
+	s.holdAtOnce(ctx, &b)
 	return b, repeated, nil
+}
+
+// holdAtOnce holds for an atomic batch before it is answered, where it can: then the answer says whether it could be. What goes wrong is
+// put right by the batch's job.
+func (s *Service) holdAtOnce(ctx context.Context, b *batch.Batch) {
+	if b.Terms.Mode != batch.Atomic || b.Pays(b.Merchant, s.now()) != nil {
+		return
+	}
+	if err := (hand{s: s, b: b}).holdAll(ctx, true); err != nil && !errors.Is(err, errWaits) {
+		s.opts.Log.Warn("nothing is held for a batch yet", "batch", b.Batch, "merchant", b.Merchant, "error", err)
+	}
 }
 
 // follow is the origin of an event that follows another one of the same request: its command is another.
@@ -166,7 +189,7 @@ func (s *Service) announce(ctx context.Context, r *Request) (b batch.Batch, repe
 	of := batch.Of{Merchant: r.Merchant.ID, Currency: r.Merchant.Plan.Currency, Batch: s.opts.NewID("bat_")}
 	b, err = s.ledger.SubmitBatch(ctx, batch.Submit{
 		Base: s.base(of, r.Origin.Actor), Ref: r.Ref, Digest: r.Digest, Terms: r.Terms, Count: r.Count,
-		Amount: r.Amount, Commission: r.Commission, Fee: rule(r.Merchant.Plan),
+		Amount: r.Amount, Commission: r.Commission, Fee: rule(r.Merchant.Plan), Columns: r.Columns,
 	}, r.Origin)
 	var taken *executor.DuplicateError
 	if !errors.As(err, &taken) {
@@ -227,5 +250,12 @@ func (s *Service) item(ctx context.Context, r *Request, index int, i *Item) (bat
 
 // Cancel stops a batch: what is not drawn yet never will be. domain.NotFound, or domain.Stale when nothing is left to stop.
 func (s *Service) Cancel(ctx context.Context, of batch.Of, reason string, o eventstore.Origin) (batch.Batch, error) {
-	return s.ledger.SubmitBatch(ctx, batch.Cancel{Base: s.base(of, o.Actor), Reason: reason}, o)
+	b, err := s.ledger.SubmitBatch(ctx, batch.Cancel{Base: s.base(of, o.Actor), Reason: reason}, o)
+	if err != nil {
+		return b, err
+	}
+	if err := (hand{s: s, b: &b}).release(ctx); err != nil { // its job does it then
+		s.opts.Log.Warn("what is held for a cancelled batch is not released yet", "batch", b.Batch, "merchant", b.Merchant, "error", err)
+	}
+	return b, nil
 }

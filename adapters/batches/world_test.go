@@ -47,6 +47,7 @@ type books struct {
 	records  []eventstore.Record
 
 	suspended bool // the merchant is
+	rule      int  // version of its approval rule
 }
 
 func newBooks(funds string) *books {
@@ -164,6 +165,40 @@ func (l *books) initiate(c wallet.InitiatePayout, id uuid.UUID) error {
 	return nil
 }
 
+// Reserve is what adapters/ledger decides on the batch, too.
+func (l *books) Reserve(_ context.Context, c wallet.Command, _ eventstore.Origin) (wallet.Wallet, error) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	id := c.Target().Payment
+	err := error(nil)
+	switch c := c.(type) {
+	case wallet.QueueBatch:
+		err = l.batches[id].Pays(merchantID, c.At)
+	case wallet.HoldBatch:
+		err = l.batches[id].Pays(merchantID, c.At)
+	case wallet.ReleaseBatch:
+		if c.Done {
+			err = l.batches[id].Spent(merchantID)
+		}
+	}
+	if err != nil {
+		return wallet.Wallet{}, err
+	}
+	events, err := wallet.Decide(l.wallet, nil, c)
+	if err != nil {
+		return wallet.Wallet{}, err
+	}
+	for _, e := range events {
+		data, err := wallet.Encode(e)
+		if err != nil {
+			return wallet.Wallet{}, err
+		}
+		l.append(uuid.New(), nil, id, e.Type(), e.Schema(), data)
+		l.wallet.Evolve(e)
+	}
+	return *l.wallet, nil
+}
+
 func (l *books) Record(_ context.Context, p eventstore.Position) (eventstore.Record, error) {
 	records, _ := l.since(p.Seq - 1)
 	return records[0], nil
@@ -178,7 +213,8 @@ func (l *books) since(seq int64) ([]eventstore.Record, int64) {
 func (l *books) Merchant(context.Context, string) (merchant.Merchant, error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
-	return merchant.Merchant{ID: merchantID, Services: []merchant.Service{merchant.Payout}, Suspended: l.suspended}, nil
+	return merchant.Merchant{ID: merchantID, Services: []merchant.Service{merchant.Payout}, Suspended: l.suspended,
+		Approval: merchant.ApprovalRule{Version: l.rule}}, nil
 }
 
 func (l *books) suspend(suspended bool) {
@@ -217,8 +253,9 @@ func (l *books) Unfinished(_ context.Context, after string, limit int) (list []b
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for id, b := range l.batches {
-		if id > after && !b.Final() && len(list) < limit {
-			list = append(list, batches.Unfinished{Of: b.Of, Receiving: b.Status == batch.Receiving})
+		_, held := l.wallet.Reserve(id)
+		if id > after && (!b.Final() || held) && len(list) < limit {
+			list = append(list, batches.Unfinished{Of: b.Of, Status: b.Status})
 		}
 	}
 	slices.SortFunc(list, func(a, b batches.Unfinished) int { return strings.Compare(a.Batch, b.Batch) })
@@ -266,6 +303,17 @@ func (m mortal) SubmitBatch(ctx context.Context, c batch.Command, o eventstore.O
 		return batch.Batch{}, errDead
 	}
 	return b, err
+}
+
+func (m mortal) Reserve(ctx context.Context, c wallet.Command, o eventstore.Origin) (wallet.Wallet, error) {
+	if !m.alive() {
+		return wallet.Wallet{}, errDead
+	}
+	w, err := m.books.Reserve(ctx, c, o)
+	if !m.alive() {
+		return wallet.Wallet{}, errDead
+	}
+	return w, err
 }
 
 func (m mortal) Initiate(ctx context.Context, id string, payouts []wallet.InitiatePayout, ids []uuid.UUID, o eventstore.Origin) []error {

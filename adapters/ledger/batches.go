@@ -26,6 +26,16 @@ func (l *Ledger) Batch(ctx context.Context, of batch.Of) (batch.Batch, error) {
 	return l.SubmitBatch(ctx, batch.Look{Base: batch.Base{Of: of, At: l.clock()}}, eventstore.Origin{})
 }
 
+// Reserve carries out a command about what a wallet holds for a batch (or wallet.Look), and returns the wallet after it. Errors are those
+// of Submit.
+func (l *Ledger) Reserve(ctx context.Context, c wallet.Command, o eventstore.Origin) (wallet.Wallet, error) {
+	res, err := l.submit(ctx, c.Target().Merchant, c, c.Keys(), o)
+	if err != nil {
+		return wallet.Wallet{}, err
+	}
+	return res.Answer.(*answer).wallet, nil
+}
+
 // EachChunk calls f with the chunks of a batch behind number after, in order, as far as they are in the log, and with the position
 // of each. from is the position of chunk number after, or 0 where that is not known. An error of f ends it, and is returned.
 func (l *Ledger) EachChunk(ctx context.Context, of batch.Of, after int, from int64, f func(chunk int, at int64, items []batch.Item) error) error {

@@ -9,6 +9,7 @@ import (
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/fee"
+	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
@@ -100,5 +101,64 @@ func TestBatch(t *testing.T) {
 	}
 	if w, err := other.Wallet(t.Context(), merchantA, money.INR); err != nil || !w.Locked.Equal(inr(fmt.Sprint(1010*batch.ChunkSize))) {
 		t.Errorf("%s locked, %v", w.Locked, err)
+	}
+}
+
+// Of the approval rule, the decision knows the newest: what was submitted or is approved under an older one is refused, by any process.
+func TestBatchesUnderARule(t *testing.T) {
+	log := memory.New(2)
+	b, other := open(t, log), open(t, log)
+	by := merchant.Of{Merchant: merchantA, Actor: "operator:asha"}
+	if _, err := b.SubmitMerchant(t.Context(), merchant.Create{
+		Of: by, Name: "A", Services: []merchant.Service{merchant.Payout}, Plan: fee.Default(), Key: key(merchantA), At: made,
+	}, eventstore.Origin{Actor: by.Actor}); err != nil {
+		t.Fatal(err)
+	}
+	rule := func(l *book, checkers int) {
+		t.Helper()
+		if _, err := l.SubmitMerchant(t.Context(), merchant.SetApproval{Of: by, Bands: []merchant.Band{{Checkers: checkers}}}, eventstore.Origin{Actor: by.Actor}); err != nil {
+			t.Fatal(err)
+		}
+	}
+	submit := func(l *book, id string, version int) error {
+		of := batch.Base{Of: batch.Of{Merchant: merchantA, Currency: money.INR, Batch: id}, At: made, Actor: "key:maya"}
+		item := batch.Item{
+			Index: 1, Payment: "txn_" + id, Event: uuid.New().String(), RequestID: id, Amount: inr("1000"), Commission: inr("10"), Tax: inr("0"),
+			IFSC: "HDFC0001234", AccountLast4: "9908", TransferType: "5", Sealed: "x",
+		}
+		_, err := l.SubmitBatch(t.Context(), batch.Submit{
+			Base: of, Ref: id, Digest: "d", Terms: batch.Terms{Approval: batch.ApprovalRequired, Rule: version}, Count: 1,
+			Amount: item.Amount, Commission: item.Commission, Fee: fee.Rule{Plan: "default", Version: 1},
+		}, eventstore.Origin{Actor: of.Actor})
+		if err == nil {
+			_, err = l.SubmitBatch(t.Context(), batch.AddItems{Base: of, Chunk: 1, Items: []batch.Item{item}}, eventstore.Origin{Actor: of.Actor})
+		}
+		return err
+	}
+	approve := func(l *book, id string) error {
+		_, err := l.SubmitBatch(t.Context(), batch.Approve{
+			Base: batch.Base{Of: batch.Of{Merchant: merchantA, Currency: money.INR, Batch: id}, At: made, Actor: "key:ravi"},
+		}, eventstore.Origin{Actor: "key:ravi"})
+		return err
+	}
+	rule(b, 1)
+	for id, version := range map[string]int{"bat_1": 1, "bat_2": 1} {
+		if err := submit(b, id, version); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := approve(b, "bat_1"); err != nil {
+		t.Error(err)
+	}
+	rule(other, 2)
+	for what, err := range map[string]error{
+		"a batch that waited": approve(b, "bat_2"), "a batch under no rule": submit(b, "bat_3", 0), "a batch under the old rule": submit(b, "bat_4", 1),
+	} {
+		if domain.CodeOf(err) != domain.Stale {
+			t.Errorf("%s: %v", what, err)
+		}
+	}
+	if err := submit(b, "bat_5", 2); err != nil {
+		t.Error(err)
 	}
 }

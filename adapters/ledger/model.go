@@ -104,7 +104,10 @@ func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 	switch c := body.(type) {
 	case wallet.Command:
 		of := c.Target()
-		if needs = append(needs, streamNeed(m.walletStream(of))); aboutBatch(c) {
+		switch needs = append(needs, streamNeed(m.walletStream(of))); c.(type) {
+		case wallet.Look:
+			return needs
+		case wallet.QueueBatch, wallet.HoldBatch, wallet.ReleaseBatch: // about the batch's hold, and no payment
 			return append(needs, streamNeed(batch.Stream(of.Merchant, of.Payment)))
 		}
 		needs = append(needs,
@@ -114,7 +117,11 @@ func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 		}
 		return needs
 	case batch.Command:
-		return append(needs, streamNeed(batch.Stream(c.Target().Merchant, c.Target().Batch)))
+		of := c.Target()
+		if needs = append(needs, streamNeed(batch.Stream(of.Merchant, of.Batch))); ruled(c) {
+			needs = append(needs, streamNeed(merchant.Stream(of.Merchant)))
+		}
+		return needs
 	case operatorCommand:
 		return append(needs, streamNeed(operatorStream(c.Target().Merchant)))
 	case merchantCommand:
@@ -123,13 +130,13 @@ func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 	return needs
 }
 
-// aboutBatch tells a command about a batch's hold: it is decided on the batch, and on no payment.
-func aboutBatch(c wallet.Command) bool {
-	switch c.(type) {
-	case wallet.QueueBatch, wallet.HoldBatch, wallet.ReleaseBatch, wallet.Look:
-		return true
+// paymentOf is the payment that a wallet's command is about; nil for none.
+func paymentOf(states []executor.State) *paymentState {
+	if len(states) < 2 {
+		return nil
 	}
-	return false
+	p, _ := states[1].(*paymentState) //nolint:errcheck // else it is about a batch
+	return p
 }
 
 // allowed asks the batch, where a wallet's command is about one.
@@ -149,6 +156,33 @@ func allowed(c wallet.Command, states []executor.State) error {
 		}
 	}
 	return nil
+}
+
+// ruled tells a command about a batch on which the merchant's approval rule has a say.
+func ruled(c batch.Command) bool {
+	switch c.(type) {
+	case batch.Submit, batch.Approve:
+		return true
+	}
+	return false
+}
+
+// underRule puts a command about a batch under the approval rule as it is now. A batch that was submitted under another one is domain.Stale.
+func underRule(c batch.Command, states []executor.State) (batch.Command, error) {
+	if !ruled(c) {
+		return c, nil
+	}
+	rule := states[1].(*merchantState).Approval.Version
+	switch c := c.(type) {
+	case batch.Submit:
+		if c.Terms.Rule != rule && states[0].(*batchState).Status == "" {
+			return nil, domain.Errorf(domain.Stale, "the approval rule was changed while the batch was being submitted: submit it again")
+		}
+	case batch.Approve:
+		c.Rule = rule
+		return c, nil
+	}
+	return c, nil
 }
 
 // walletStream names a wallet's stream. Neighbours are often of one wallet.
@@ -206,7 +240,7 @@ func (m *model) Decide(body any, states []executor.State, out []executor.Event) 
 			return nil, err
 		}
 		m.payment = wallet.Payment{}
-		if p, ok := states[1].(*paymentState); ok {
+		if p := paymentOf(states); p != nil {
 			p.Unpack(&m.payment)
 		}
 		events, err := wallet.Decide(&w.Wallet, &m.payment, c)
@@ -215,6 +249,10 @@ func (m *model) Decide(body any, states []executor.State, out []executor.Event) 
 		}
 		return m.walletEvents(w.stream, c, events, out)
 	case batch.Command:
+		c, err := underRule(c, states)
+		if err != nil {
+			return nil, err
+		}
 		events, err := batch.Decide(&states[0].(*batchState).Batch, c)
 		if err != nil {
 			return nil, err
@@ -296,7 +334,7 @@ func (*model) Answer(body any, states []executor.State, _ []executor.Event) any 
 	switch body.(type) {
 	case wallet.Command:
 		after := &answer{wallet: states[0].(*walletState).Wallet}
-		if p, ok := states[1].(*paymentState); ok {
+		if p := paymentOf(states); p != nil {
 			after.payment = p.Packed
 		}
 		return after

@@ -1,4 +1,4 @@
-// Package webhook tells merchants by callback that a payment has reached a final status.
+// Package webhook tells merchants by callback that a payment has reached a final status, and what has become of a batch.
 //
 //	log -> bus -> Outbox.Handle -> deliveries (work storage) -> Sender -> the merchant's server
 //
@@ -7,7 +7,7 @@
 //	           Handle                begin              finish: HTTP 200
 //	(absent) ---------> pending ---------------> sending -----------------> delivered
 //	                    ^  ^  due, first of its   |  |                          |
-//	                    |  |  transaction         |  +-- finish: last one --> failed
+//	                    |  |  subject             |  +-- finish: last one --> failed
 //	                    |  +-- finish: not 200 ---+                             |
 //	                    |  +-- the lease ran out -+                             |
 //	                    +------------------------ Resend -----------------------+
@@ -18,14 +18,28 @@
 //   - The body is made once, from the log up to the event, and stored: every attempt and resend sends the same bytes.
 //   - HTTP 200 is success and nothing else is. Options.Attempts attempts in all, Options.Gap apart; an attempt is counted
 //     before it is made, so that a crash cannot make more of them. Each is kept with its status, latency and the first KB of the answer.
-//   - Callbacks about one transaction go one after the other, in the order of its events: a later one waits until the
-//     earlier one is delivered or failed.
+//   - Callbacks about one subject, a transaction or a batch, go one after the other, in the order of its events: a later one
+//     waits until the earlier one is delivered or failed. Between a batch and its payouts there is no order.
 //   - A merchant has at most Options.PerMerchant attempts under way, and those who have that many are passed over, so
 //     that a slow one never holds up the rest.
 //   - An attempt goes to the URL that the merchant has at that time: a new one is for pending callbacks too. Without one the attempt counts
 //     as failed; and what ends while the merchant has none is never told, not even when a URL is set later.
 //   - An attempt that a kill cuts short counts, and keeps its lease: the next one is made when that has run out.
 //   - Several processes may share the deliveries: an attempt holds a lease. Their clocks must agree to within a few seconds.
+//
+// # Batches
+//
+// One callback, batch.updated, when a batch is approved by the last who has to, rejected, completed or cancelled; also when it is
+// cancelled because it was never received whole. A batch that needs no approval is first told of at its end. A merchant can switch them
+// off (merchant.Merchant.BatchQuiet): what happens while they are off is never told, and what is pending already still goes out. The body
+// is flat, like all bodies, and tells what the batch was announced with:
+//
+//	{"event":"batch.updated","batch_id":"bat_...","batch_ref":"SALARIES-MARCH","status":"rejected","reason":"wrong file",
+//	 "total_items":10000,"amount":10000000.5,"commission":100000,"timestamp":"2026-03-31T12:00:00.123456Z"}
+//
+// status is processing (approved; before its time, if it is scheduled), rejected, completed or cancelled. reason is null where there is none.
+// How many items were paid, refunded or refused is in GET .../batches/{id}: see buildBatchBody. What the wallet does for a batch
+// (batch.queued, batch.held, batch.released) is about money and is not told.
 //
 // # Signature
 //

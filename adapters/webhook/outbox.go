@@ -11,9 +11,11 @@ import (
 	"github.com/khata-ledger/khata/eventstore"
 )
 
-// Log gives the records of payments; see eventstore.Store.
+// Log gives the records of payments and the beginnings of streams; see eventstore.Store.
 type Log interface {
 	ReadSubjects(ctx context.Context, partition int, subjects []string) ([]eventstore.Record, error)
+	// ReadStream returns up to limit records of a stream behind position after, in order.
+	ReadStream(ctx context.Context, partition int, stream string, after int64, limit int) ([]eventstore.Record, error)
 }
 
 // Merchants gives a merchant as it is now; domain.NotFound when there is none.
@@ -44,34 +46,61 @@ func (e *hopeless) Unwrap() error { return e.err }
 func (*hopeless) Permanent() bool { return true }
 
 // Types are the types of record that Handle is for.
-func (*Outbox) Types() []string { return finalTypes() }
+func (*Outbox) Types() []string { return append(finalTypes(), batchTypes()...) }
 
-// Handle stores the delivery that a record calls for, if it tells of a final status and the merchant has a callback URL. To
-// handle a record again changes nothing. It is a handler of the bus, and may be called for several payments at a time.
+// news is what a record tells a merchant.
+type news struct {
+	merchant string
+	status   string
+	body     func(d merchant.Dialect) []byte
+}
+
+// Handle stores the delivery that a record calls for, if it tells of a payment's final status or of what has become of a batch, and the
+// merchant has a callback URL. To handle a record again changes nothing. It is a handler of the bus, and may be called for several
+// subjects at a time.
 func (b *Outbox) Handle(ctx context.Context, r eventstore.Record) error {
-	status, final := finalStatus(r.Type)
-	if !final {
-		return nil
+	if err := b.tell(ctx, &r); err != nil {
+		return fmt.Errorf("callback about %s: %w", r.Subject, err)
 	}
-	p, err := b.paymentAsOf(ctx, &r)
-	if err != nil {
-		return fmt.Errorf("callback for transaction %s: %w", r.Subject, err)
+	return nil
+}
+
+func (b *Outbox) tell(ctx context.Context, r *eventstore.Record) error {
+	find, aboutBatch := b.paymentNews, ofBatch(r)
+	if aboutBatch {
+		find = b.batchNews
 	}
-	m, err := b.merchants.Merchant(ctx, p.Merchant)
-	if domain.CodeOf(err) == domain.NotFound {
-		err = &hopeless{err}
+	n, err := find(ctx, r)
+	if n == nil || err != nil {
+		return err
 	}
-	if err != nil {
-		return fmt.Errorf("callback for transaction %s: %w", r.Subject, err)
-	}
-	if m.CallbackURL == "" {
+	m, err := b.merchants.Merchant(ctx, n.merchant)
+	switch {
+	case domain.CodeOf(err) == domain.NotFound:
+		return &hopeless{err}
+	case err != nil:
+		return err
+	case m.CallbackURL == "" || aboutBatch && m.BatchQuiet:
 		return nil
 	}
 	now := b.now()
 	return b.store.add(ctx, &Delivery{
-		ID: deliveryID(r.EventID), Merchant: p.Merchant, Transaction: p.Payment, Position: r.Position(), Type: r.Type, Status: status,
-		Dialect: m.Dialect, Body: buildBody(&r, p, status, m.Dialect), Due: now, CreatedAt: now,
+		ID: deliveryID(r.EventID), Merchant: n.merchant, Transaction: r.Subject, Position: r.Position(), Type: r.Type, Status: n.status,
+		Dialect: m.Dialect, Body: n.body(m.Dialect), Due: now, CreatedAt: now,
 	})
+}
+
+// paymentNews is what the merchant is told by a record of a payment; nil when that is nothing.
+func (b *Outbox) paymentNews(ctx context.Context, r *eventstore.Record) (*news, error) {
+	status, final := finalStatus(r.Type)
+	if !final {
+		return nil, nil
+	}
+	p, err := b.paymentAsOf(ctx, r)
+	if err != nil {
+		return nil, err
+	}
+	return &news{p.Merchant, string(status), func(d merchant.Dialect) []byte { return buildBody(r, p, status, d) }}, nil
 }
 
 // paymentAsOf folds the payment of a record up to that record, so that the body is the same whenever it is made.

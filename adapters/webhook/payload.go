@@ -11,8 +11,19 @@ import (
 	"github.com/khata-ledger/khata/eventstore"
 )
 
-// Event is the value of the payload's event and of the header X-KlyroPay-Event: the only one there is.
-const Event = "transaction.updated"
+// The values of the payload's event and of the header X-KlyroPay-Event.
+const (
+	TransactionUpdated = "transaction.updated"
+	BatchUpdated       = "batch.updated"
+)
+
+// eventOf is the event that a callback about a record of this type tells.
+func eventOf(recordType string) string {
+	if strings.HasPrefix(recordType, "batch.") {
+		return BatchUpdated
+	}
+	return TransactionUpdated
+}
 
 // timestampLayout has six fraction digits and Z, as the document shows.
 const timestampLayout = "2006-01-02T15:04:05.000000Z"
@@ -47,7 +58,7 @@ func finalStatus(recordType string) (wallet.Status, bool) {
 // compact, without a line feed at the end.
 func buildBody(r *eventstore.Record, p *wallet.Payment, status wallet.Status, d merchant.Dialect) []byte {
 	w := &bodyWriter{dialect: d}
-	w.text("event", Event)
+	w.text("event", TransactionUpdated)
 	w.text("transaction_id", p.Payment)
 	w.text("service", string(p.Kind))
 	w.text("status", string(status))
@@ -57,10 +68,10 @@ func buildBody(r *eventstore.Record, p *wallet.Payment, status wallet.Status, d 
 		w.amount("net_amount", p.Net())
 		w.text("order_id", p.OrderID)
 		w.text("txn_ref", p.TxnRef)
-		w.reference("utr", p.UTR)
+		w.optional("utr", p.UTR)
 	} else {
 		w.amount("net_amount", p.Gross())
-		w.reference("reference_id", p.BankReference)
+		w.optional("reference_id", p.BankReference)
 		w.text("partner_request_id", p.RequestID)
 	}
 	w.text("timestamp", r.RecordedAt.UTC().Format(timestampLayout))
@@ -90,14 +101,20 @@ func (w *bodyWriter) text(name, value string) {
 	w.b = appendText(w.b, value)
 }
 
-// reference writes a bank's reference, or null where there is none.
-func (w *bodyWriter) reference(name, value string) {
+// optional writes a bank's reference or a reason, or null where there is none.
+func (w *bodyWriter) optional(name, value string) {
 	if value == "" {
 		w.name(name)
 		w.b = append(w.b, "null"...)
 		return
 	}
 	w.text(name, value)
+}
+
+// count writes a number of things, which is small.
+func (w *bodyWriter) count(name string, n int) {
+	w.name(name)
+	w.b = strconv.AppendInt(w.b, int64(n), 10)
 }
 
 // amount writes a number, without trailing zeros but for the dialect raw. One with more digits than a double holds goes as
@@ -129,7 +146,7 @@ func digits(number string) int {
 // maxText bounds a string of the payload, in bytes.
 const maxText = 200
 
-// Sanitise makes a bank's reference, or any other string, one that every verifier re-encodes alike: of the characters
+// Sanitise makes a bank's reference, a reason or any other string one that every verifier re-encodes alike: of the characters
 // 0x20 to 0x7E without "/". Others become "-". It is cut after 200 bytes.
 func Sanitise(s string) string {
 	clean := strings.Map(func(c rune) rune {

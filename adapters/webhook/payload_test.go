@@ -93,7 +93,7 @@ func TestGoldenVectors(t *testing.T) {
 		equal(t, "body", v.body, v.want)
 		equal(t, "bytes", len(v.body), v.bytes)
 		for _, d := range []merchant.Dialect{merchant.Stable, merchant.PHP, merchant.Node, merchant.Raw} {
-			h, err := headers("cb_1", d, []byte(v.body), []vault.Midstates{vault.NewMidstates([]byte(documentKey))}, time.Unix(1, 0))
+			h, err := headers(&Delivery{ID: "cb_1", Dialect: d, Body: []byte(v.body)}, []vault.Midstates{vault.NewMidstates([]byte(documentKey))}, time.Unix(1, 0))
 			if err != nil {
 				t.Fatal(err)
 			}
@@ -159,6 +159,17 @@ func anyText() *rapid.Generator[string] {
 	return rapid.OneOf(rapid.String(), rapid.StringMatching(`[ -~]{0,100}`), rapid.StringOf(rapid.SampledFrom([]rune("a/\\\"\b\f\n\r\t\x01\x7f\u0080é€\u2028\u2029\uFFFF😀<>&'"))))
 }
 
+// anyBody is the body of any callback, by dialect.
+func anyBody(t *rapid.T) func(merchant.Dialect) []byte {
+	if rapid.Bool().Draw(t, "about a batch") {
+		b, r := anyBatch(t)
+		return func(d merchant.Dialect) []byte { return buildBatchBody(r, &b, d) }
+	}
+	p, r := anyPayment(t)
+	status := rapid.SampledFrom([]wallet.Status{wallet.Success, wallet.Failed, wallet.Refunded, wallet.Expired}).Draw(t, "status")
+	return func(d merchant.Dialect) []byte { return buildBody(r, &p, status, d) }
+}
+
 // anyPayment is any final callback.
 func anyPayment(t *rapid.T) (wallet.Payment, *eventstore.Record) {
 	p := wallet.Payment{
@@ -175,11 +186,10 @@ func anyPayment(t *rapid.T) (wallet.Payment, *eventstore.Record) {
 	return p, &eventstore.Record{RecordedAt: time.UnixMicro(rapid.Int64Range(0, 4e15).Draw(t, "at"))}
 }
 
-// Whatever the payment, the stable body is what both platforms re-encode it to.
+// Whatever the payment or the batch, the stable body is what both platforms re-encode it to.
 func TestStableBodyIsAFixedPoint(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
-		p, r := anyPayment(t)
-		body := buildBody(r, &p, wallet.Success, merchant.Stable)
+		body := anyBody(t)(merchant.Stable)
 		for _, d := range []merchant.Dialect{merchant.PHP, merchant.Node, merchant.Raw} {
 			signed, err := signedBytes(d, body)
 			if err != nil {
@@ -272,7 +282,7 @@ func TestLargeAmounts(t *testing.T) {
 }
 
 func TestHexOfSignature(t *testing.T) {
-	h, err := headers("cb_1", merchant.Stable, []byte(documentPayin), []vault.Midstates{vault.NewMidstates([]byte(documentKey))}, time.Unix(1714471500, 0))
+	h, err := headers(&Delivery{ID: "cb_1", Body: []byte(documentPayin)}, []vault.Midstates{vault.NewMidstates([]byte(documentKey))}, time.Unix(1714471500, 0))
 	if err != nil {
 		t.Fatal(err)
 	}

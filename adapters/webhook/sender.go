@@ -257,7 +257,7 @@ func (s *Sender) prepare(ctx context.Context, d *Delivery, now time.Time) (targe
 	if err != nil {
 		return "", nil, "", err
 	}
-	header, err = headers(d.ID, d.Dialect, d.Body, keys, now)
+	header, err = headers(d, keys, now)
 	return m.CallbackURL, header, "", err
 }
 

@@ -56,15 +56,15 @@ func signingKeys(ctx context.Context, secrets Secrets, m *merchant.Merchant, now
 	return keys, nil
 }
 
-// headers are those of one attempt. keys are not empty.
-func headers(id string, d merchant.Dialect, body []byte, keys []vault.Midstates, now time.Time) (http.Header, error) {
-	signed, err := signedBytes(d, body)
+// headers are those of one attempt of a delivery. keys are not empty.
+func headers(d *Delivery, keys []vault.Midstates, now time.Time) (http.Header, error) {
+	signed, err := signedBytes(d.Dialect, d.Body)
 	if err != nil {
-		return nil, fmt.Errorf("delivery %s: %w", id, err)
+		return nil, fmt.Errorf("delivery %s: %w", d.ID, err)
 	}
 	sum := vault.Sign(keys[0], signed)
 	timestamp := strconv.FormatInt(now.Unix(), 10)
-	standard := append([]byte(id+"."+timestamp+"."), body...)
+	standard := append([]byte(d.ID+"."+timestamp+"."), d.Body...)
 	var signatures []string
 	for _, k := range keys {
 		mac := vault.Sign(k, standard)
@@ -73,9 +73,9 @@ func headers(id string, d merchant.Dialect, body []byte, keys []vault.Midstates,
 	return http.Header{ // spelled as documented: Go would write X-Klyropay-Event
 		"Content-Type":         {"application/json"},
 		"User-Agent":           {"KlyroPay-Callback/1.0"},
-		"X-KlyroPay-Event":     {Event},
+		"X-KlyroPay-Event":     {eventOf(d.Type)},
 		"X-KlyroPay-Signature": {hex.EncodeToString(sum[:])},
-		"webhook-id":           {id},
+		"webhook-id":           {d.ID},
 		"webhook-timestamp":    {timestamp},
 		"webhook-signature":    {strings.Join(signatures, " ")},
 	}, nil

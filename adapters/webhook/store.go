@@ -16,7 +16,6 @@ import (
 
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/merchant"
-	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/groupcommit"
 )
@@ -35,10 +34,10 @@ const (
 type Delivery struct {
 	ID          string // "cb_" and the event's id; the header webhook-id
 	Merchant    string
-	Transaction string
+	Transaction string              // or the batch that it is about
 	Position    eventstore.Position // of the event
 	Type        string              // of the event
-	Status      wallet.Status       // what the callback tells
+	Status      string              // what the callback tells, of the payment or of the batch
 	Dialect     merchant.Dialect
 	Body        []byte // what is sent, byte for byte
 	State       State
@@ -115,7 +114,7 @@ func (s *Store) addTogether(ctx context.Context, list []*Delivery) error {
 	args := make([]any, 0, deliveryFields*rows)
 	for i := range rows {
 		d := list[min(i, len(list)-1)]
-		args = append(args, d.ID, d.Merchant, d.Transaction, int64(d.Position.Partition), d.Position.Seq, d.Type, string(d.Status),
+		args = append(args, d.ID, d.Merchant, d.Transaction, int64(d.Position.Partition), d.Position.Seq, d.Type, d.Status,
 			string(d.Dialect), d.Body, d.Due.UnixMicro(), d.CreatedAt.UnixMicro())
 	}
 	if _, err := s.db.ExecContext(ctx, insertText(rows), args...); err != nil {

@@ -117,32 +117,36 @@ func TestPHPSampleVerifier(t *testing.T) {
 	portAcceptsOurs(t, merchant.PHP)
 }
 
-// acceptsOurs sends callbacks to a sample verifier: those of the document, and random ones, in the stable form and in the platform's
+// acceptsOurs sends callbacks to a sample verifier: those of the document, one about a batch, and random ones, in the stable form and in the platform's
 // own dialect; and ones that were tampered with.
 func acceptsOurs(t *testing.T, base string, platform merchant.Dialect) {
 	t.Helper()
 	keys := []vault.Midstates{vault.NewMidstates([]byte(documentKey))}
 	payin, payout := samplePayin(), samplePayout()
 	send := func(body []byte, d merchant.Dialect) int {
-		h, err := headers("cb_1", d, body, keys, time.Now())
+		h, err := headers(&Delivery{ID: "cb_1", Dialect: d, Body: body}, keys, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
 		return call(t, base, h, body, nil)
 	}
-	for _, p := range []*wallet.Payment{&payin, &payout} {
-		body := buildBody(at("2024-04-30T10:05:00Z"), p, wallet.Success, merchant.Stable)
-		equal(t, "the document's sample", send(body, merchant.Stable), http.StatusOK)
-		h, err := headers("cb_1", merchant.Stable, body, keys, time.Now())
+	done := sampleBatch()
+	for _, body := range [][]byte{
+		buildBody(at("2024-04-30T10:05:00Z"), &payin, wallet.Success, merchant.Stable),
+		buildBody(at("2024-04-30T10:05:00Z"), &payout, wallet.Success, merchant.Stable),
+		buildBatchBody(at("2024-04-30T10:05:00Z"), &done, merchant.Stable),
+	} {
+		equal(t, "a sample", send(body, merchant.Stable), http.StatusOK)
+		h, err := headers(&Delivery{ID: "cb_1", Dialect: merchant.Stable, Body: body}, keys, time.Now())
 		if err != nil {
 			t.Fatal(err)
 		}
 		equal(t, "a tampered one", call(t, base, h, bytes.Replace(body, []byte("10"), []byte("11"), 1), nil), http.StatusUnauthorized)
 	}
 	rapid.Check(t, func(r *rapid.T) {
-		p, record := anyPayment(r)
+		write := anyBody(r)
 		for _, d := range []merchant.Dialect{merchant.Stable, platform} {
-			body := buildBody(record, &p, wallet.Success, d)
+			body := write(d)
 			var real bytes.Buffer
 			equal(r, "re-encoding", call(t, base+"/reencode", nil, body, &real), http.StatusOK)
 			port, err := signedBytes(platform, body)
@@ -161,10 +165,10 @@ func portAcceptsOurs(t *testing.T, platform merchant.Dialect) {
 	t.Helper()
 	key := vault.NewMidstates([]byte(documentKey))
 	rapid.Check(t, func(r *rapid.T) {
-		p, record := anyPayment(r)
+		write := anyBody(r)
 		for _, d := range []merchant.Dialect{merchant.Stable, platform} {
-			body := buildBody(record, &p, wallet.Success, d)
-			h, err := headers("cb_1", d, body, []vault.Midstates{key}, time.Now())
+			body := write(d)
+			h, err := headers(&Delivery{ID: "cb_1", Dialect: d, Body: body}, []vault.Midstates{key}, time.Now())
 			if err != nil {
 				r.Fatal(err)
 			}

@@ -5,7 +5,6 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/webhook"
-	"github.com/khata-ledger/khata/domain/wallet"
 )
 
 // callbackCommand is `ledger callback`.
@@ -33,10 +32,10 @@ type callbacks struct {
 type callbackJSON struct {
 	ID            string        `json:"id"`
 	Merchant      string        `json:"merchant_id"`
-	Transaction   string        `json:"transaction_id"`
+	Transaction   string        `json:"transaction_id"` // or the batch that it is about
 	Event         string        `json:"event"`
 	Position      string        `json:"position"`
-	PaymentStatus wallet.Status `json:"payment_status"` // what the callback tells
+	PaymentStatus string        `json:"payment_status"` // what the callback tells, of the payment or of the batch
 	Status        webhook.State `json:"status"`
 	Attempts      int           `json:"attempts"`
 	NextAttemptAt time.Time     `json:"next_attempt_at,omitzero"`

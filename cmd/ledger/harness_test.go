@@ -493,7 +493,12 @@ func (r *callbackReceiver) ServeHTTP(rw http.ResponseWriter, req *http.Request) 
 	var o object
 	dec := json.NewDecoder(bytes.NewReader(raw))
 	dec.UseNumber()
-	if err := dec.Decode(&o); err != nil || !signed || req.Header.Get("X-KlyroPay-Event") != "transaction.updated" {
+	err = dec.Decode(&o)
+	event := "transaction.updated"
+	if o.text("batch_id") != "" {
+		event = "batch.updated"
+	}
+	if err != nil || !signed || o.text("event") != event || req.Header.Get("X-KlyroPay-Event") != event {
 		r.t.Errorf("callback %s: signed %v, error %v", raw, signed, err)
 		rw.WriteHeader(http.StatusUnauthorized)
 		return
@@ -507,13 +512,13 @@ func (r *callbackReceiver) ServeHTTP(rw http.ResponseWriter, req *http.Request) 
 	}
 }
 
-// statuses are the statuses received for a transaction, in order.
-func (r *callbackReceiver) statuses(transaction string) []string {
+// statuses are the statuses received for a transaction or a batch, in order.
+func (r *callbackReceiver) statuses(id string) []string {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	var out []string
 	for _, o := range r.got {
-		if o.text("transaction_id") == transaction {
+		if o.text("transaction_id") == id || o.text("batch_id") == id {
 			out = append(out, o.text("status"))
 		}
 	}

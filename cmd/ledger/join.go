@@ -99,7 +99,9 @@ func (s *server) joinBus(ctx context.Context) error {
 		{"expiry", "payin", s.expiry.Handle, s.expiry.Types()},
 		{"callbacks", "payin", s.outbox.Handle, s.outbox.Types()},
 		{"callbacks", "payout", s.outbox.Handle, s.outbox.Types()},
+		{"callbacks", "batch", s.outbox.Handle, s.outbox.Types()},
 		{"batches", "batch", s.batches.Handle, s.batches.Types()},
+		{"batches", "merchant", s.batches.Handle, s.batches.Types()},
 	}
 	if s.dispatch != nil {
 		consumers = append(consumers, consumer{"dispatch", "payout", s.dispatch.Handle, s.dispatch.Types()})

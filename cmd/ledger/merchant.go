@@ -30,6 +30,8 @@ type merchantCommand struct {
 	AllowIP     merchantAllowIP     `cmd:"" help:"Let a merchant call from an address range."`
 	SetCallback merchantSetCallback `cmd:"" help:"Change where callbacks go."`
 	SetPlan     merchantSetPlan     `cmd:"" help:"Change the fee plan."`
+	SetApproval merchantSetApproval `cmd:"" help:"Change how many checkers a batch needs; what waits under the old rule is rejected."`
+	CancelBatch merchantCancelBatch `cmd:"" help:"Stop a merchant's batch: what is not paid yet never will be."`
 	Suspend     merchantSuspend     `cmd:"" help:"Stop a merchant's use of the API; money in flight goes on."`
 	Resume      merchantResume      `cmd:"" help:"Undo suspend."`
 }

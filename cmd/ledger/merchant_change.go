@@ -40,6 +40,17 @@ type merchantAddKey struct {
 	Role merchant.Role `enum:"full,maker,checker" default:"full" help:"What the key may do: full, maker, checker."`
 }
 
+// Help says what the roles are.
+func (*merchantAddKey) Help() string {
+	return `The roles of keys:
+
+  full     everything: single payouts, too, and approving batches that another key has submitted
+  maker    reads, creates payins, submits and cancels batches; no single payouts. A batch of a maker always needs a checker
+  checker  reads, approves, rejects and cancels batches; creates nothing
+
+No key approves what it has submitted itself, whatever its role. Callbacks are signed with the newest key of role full.`
+}
+
 // keyAdded is the answer of add-key and rotate-key.
 type keyAdded struct {
 	Merchant string        `json:"merchant_id"`
@@ -130,8 +141,9 @@ func (c *merchantAllowIP) Run(ctx context.Context, t *terminal) error {
 type merchantSetCallback struct {
 	merchantChange
 	callbackAllowFlag
-	URL     string `arg:"" help:"Where callbacks go; '' ends them."`
-	Dialect string `enum:",stable,php,node,raw" default:"" help:"Over which bytes callbacks are signed: stable satisfies every verifier; php, node and raw what that platform re-encodes. It stays as it is unless given."`
+	URL          string `arg:"" help:"Where callbacks go; '' ends them."`
+	BatchUpdates *bool  `negatable:"" help:"Callbacks about batches themselves (batch.updated), beside those about each payout of them. It stays as it is unless given; on at first."`
+	Dialect      string `enum:",stable,php,node,raw" default:"" help:"Over which bytes callbacks are signed: stable satisfies every verifier; php, node and raw what that platform re-encodes. It stays as it is unless given."`
 }
 
 // Run sets the callback; an empty URL ends callbacks.
@@ -142,7 +154,10 @@ func (c *merchantSetCallback) Run(ctx context.Context, t *terminal) error {
 		}
 	}
 	return c.apply(ctx, t, "merchant set-callback", func(of merchant.Of, now merchant.Merchant) merchant.Command {
-		command := merchant.SetCallback{Of: of, URL: c.URL, Dialect: merchant.Dialect(c.Dialect)}
+		command := merchant.SetCallback{Of: of, URL: c.URL, Dialect: merchant.Dialect(c.Dialect), BatchQuiet: now.BatchQuiet}
+		if c.BatchUpdates != nil {
+			command.BatchQuiet = !*c.BatchUpdates
+		}
 		switch c.Dialect {
 		case "":
 			command.Dialect = now.Dialect

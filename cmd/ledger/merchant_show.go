@@ -63,16 +63,18 @@ func (c *merchantShow) Run(ctx context.Context, t *terminal) error {
 
 // merchantJSON is a merchant as it is shown. Of keys, what identifies them; never what they are.
 type merchantJSON struct {
-	ID          string             `json:"merchant_id"`
-	Name        string             `json:"name"`
-	Status      string             `json:"status"` // active or suspended
-	Services    []merchant.Service `json:"services"`
-	AllowedIPs  []netip.Prefix     `json:"allowed_ips"`
-	CallbackURL string             `json:"callback_url"`
-	Dialect     string             `json:"callback_dialect"`
-	Plan        fee.Plan           `json:"plan"`
-	Keys        []keyJSON          `json:"keys"`
-	CreatedAt   time.Time          `json:"created_at"`
+	ID           string                `json:"merchant_id"`
+	Name         string                `json:"name"`
+	Status       string                `json:"status"` // active or suspended
+	Services     []merchant.Service    `json:"services"`
+	AllowedIPs   []netip.Prefix        `json:"allowed_ips"`
+	CallbackURL  string                `json:"callback_url"`
+	Dialect      string                `json:"callback_dialect"`
+	BatchUpdates bool                  `json:"callback_batch_updates"` // also about batches themselves
+	Plan         fee.Plan              `json:"plan"`
+	Approval     merchant.ApprovalRule `json:"approval"` // of payout batches
+	Keys         []keyJSON             `json:"keys"`
+	CreatedAt    time.Time             `json:"created_at"`
 }
 
 type keyJSON struct {
@@ -87,7 +89,7 @@ type keyJSON struct {
 func merchantView(m merchant.Merchant, now time.Time) merchantJSON {
 	v := merchantJSON{
 		ID: m.ID, Name: m.Name, Status: "active", Services: m.Services, AllowedIPs: m.AllowedIPs, CallbackURL: m.CallbackURL,
-		Dialect: string(m.Dialect), Plan: m.Plan, Keys: make([]keyJSON, len(m.Keys)), CreatedAt: m.CreatedAt,
+		Dialect: string(m.Dialect), BatchUpdates: !m.BatchQuiet, Plan: m.Plan, Approval: m.Approval, Keys: make([]keyJSON, len(m.Keys)), CreatedAt: m.CreatedAt,
 	}
 	if m.Suspended {
 		v.Status = "suspended"
@@ -100,6 +102,9 @@ func merchantView(m merchant.Merchant, now time.Time) merchantJSON {
 	}
 	if v.AllowedIPs == nil {
 		v.AllowedIPs = []netip.Prefix{}
+	}
+	if v.Approval.Bands == nil {
+		v.Approval.Bands = []merchant.Band{}
 	}
 	for i, k := range m.Keys {
 		v.Keys[i] = keyJSON{ID: k.ID, Role: k.Role, Last4: k.Last4, Status: "active", CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt}

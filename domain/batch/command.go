@@ -61,7 +61,7 @@ type AddItems struct {
 // Approve allows a batch, together with as many others as its terms ask for. A second one of the same actor changes nothing.
 type Approve struct {
 	Base
-	Rule int    // version of the merchant's approval rule now; a batch under another one is domain.Stale
+	Rule int    // version of the merchant's approval rule now, which the ledger fills in; a batch under another one is domain.Stale
 	Note string // why, if it is said
 }
 

@@ -209,8 +209,11 @@ func closeChunk(b *Batch, c Close) ([]Event, error) {
 
 // Pays refuses to hold anything for a batch (domain.Stale), but while it is being processed and its time has come.
 func (b *Batch) Pays(merchant string, at time.Time) error {
-	if b.Status != Processing || b.Merchant != merchant || at.Before(b.Terms.ScheduleAt) {
-		return domain.Errorf(domain.Stale, "batch %s is %s, and scheduled for %s", b.Batch, b.Status, b.Terms.ScheduleAt)
+	switch {
+	case b.Status != Processing || b.Merchant != merchant:
+		return domain.Errorf(domain.Stale, "batch %s is %s", b.Batch, b.Status)
+	case at.Before(b.Terms.ScheduleAt):
+		return domain.Errorf(domain.Stale, "batch %s is scheduled for %s", b.Batch, b.Terms.ScheduleAt.Format(time.RFC3339))
 	}
 	return nil
 }

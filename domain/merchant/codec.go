@@ -16,7 +16,7 @@ var ErrUnknownType = errors.New("unknown type of event")
 func Types() []string {
 	return []string{
 		"merchant.created", "merchant.key_added", "merchant.key_expires", "merchant.key_revoked", "merchant.ip_allowed",
-		"merchant.callback_set", "merchant.plan_set", "merchant.suspended", "merchant.resumed",
+		"merchant.callback_set", "merchant.plan_set", "merchant.approval_set", "merchant.suspended", "merchant.resumed",
 		"operator.created", "operator.revoked",
 	}
 }
@@ -41,6 +41,8 @@ func blank(typ string, schema int) Event {
 		return &CallbackSet{}
 	case "merchant.plan_set":
 		return &PlanSet{}
+	case "merchant.approval_set":
+		return &ApprovalSet{}
 	case "merchant.suspended":
 		return &Suspended{}
 	case "merchant.resumed":
@@ -61,6 +63,7 @@ func (*KeyRevoked) Type() string      { return "merchant.key_revoked" }
 func (*IPAllowed) Type() string       { return "merchant.ip_allowed" }
 func (*CallbackSet) Type() string     { return "merchant.callback_set" }
 func (*PlanSet) Type() string         { return "merchant.plan_set" }
+func (*ApprovalSet) Type() string     { return "merchant.approval_set" }
 func (*Suspended) Type() string       { return "merchant.suspended" }
 func (*Resumed) Type() string         { return "merchant.resumed" }
 func (*OperatorCreated) Type() string { return "operator.created" }
@@ -74,6 +77,7 @@ func (*KeyRevoked) Schema() int      { return 1 }
 func (*IPAllowed) Schema() int       { return 1 }
 func (*CallbackSet) Schema() int     { return 1 }
 func (*PlanSet) Schema() int         { return 1 }
+func (*ApprovalSet) Schema() int     { return 1 }
 func (*Suspended) Schema() int       { return 1 }
 func (*Resumed) Schema() int         { return 1 }
 func (*OperatorCreated) Schema() int { return 1 }

@@ -46,6 +46,8 @@ func Decide(m *Merchant, c Command) ([]Event, error) {
 		return setCallback(m, c)
 	case SetPlan:
 		return setPlan(m, c)
+	case SetApproval:
+		return setApproval(m, c)
 	case Suspend:
 		return suspend(m, c)
 	case Resume:
@@ -196,10 +198,10 @@ func setCallback(m *Merchant, c SetCallback) ([]Event, error) {
 	default:
 		return nil, domain.InvalidField("dialect", fmt.Sprintf("%q is not known", string(c.Dialect)))
 	}
-	if c.URL == m.CallbackURL && c.Dialect == m.Dialect {
+	if c.URL == m.CallbackURL && c.Dialect == m.Dialect && c.BatchQuiet == m.BatchQuiet {
 		return nil, nil
 	}
-	return []Event{&CallbackSet{Of: c.Of, URL: c.URL, Dialect: c.Dialect}}, nil
+	return []Event{&CallbackSet{Of: c.Of, URL: c.URL, Dialect: c.Dialect, BatchQuiet: c.BatchQuiet}}, nil
 }
 
 func setPlan(m *Merchant, c SetPlan) ([]Event, error) {
@@ -207,6 +209,9 @@ func setPlan(m *Merchant, c SetPlan) ([]Event, error) {
 	plan.Version = m.Plan.Version + 1
 	if err := validPlan(plan); err != nil {
 		return nil, err
+	}
+	if plan.Currency != m.Plan.Currency && len(m.Approval.Bands) > 0 {
+		return nil, domain.InvalidField("currency", "cannot change while the approval rule has totals in "+string(m.Plan.Currency)+": set an empty rule first")
 	}
 	return []Event{&PlanSet{Of: c.Of, Plan: plan}}, nil
 }

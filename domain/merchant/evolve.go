@@ -24,9 +24,11 @@ func (m *Merchant) Evolve(e Event) {
 	case *IPAllowed:
 		m.AllowedIPs = append(slices.Clone(m.AllowedIPs), e.Prefix)
 	case *CallbackSet:
-		m.CallbackURL, m.Dialect = e.URL, e.Dialect
+		m.CallbackURL, m.Dialect, m.BatchQuiet = e.URL, e.Dialect, e.BatchQuiet
 	case *PlanSet:
 		m.Plan = e.Plan
+	case *ApprovalSet:
+		m.Approval = ApprovalRule{Version: e.Rule.Version, Bands: slices.Clone(e.Rule.Bands)}
 	case *Suspended:
 		m.Suspended = true
 	case *Resumed:

@@ -15,8 +15,8 @@ func TestEvolve(t *testing.T) {
 	for _, e := range []Event{
 		made, &KeyAdded{Of: of, Key: first}, &KeyAdded{Of: of, Key: key("key_2", "2", Maker, noon)},
 		&KeyExpires{Of: of, KeyID: "key_1", At: until}, &KeyRevoked{Of: of, KeyID: "key_2"},
-		&IPAllowed{Of: of, Prefix: netip.MustParsePrefix("10.0.0.0/8")}, &CallbackSet{Of: of, URL: "http://x", Dialect: PHP},
-		&PlanSet{Of: of, Plan: gold}, &Suspended{Of: of, Reason: "r"},
+		&IPAllowed{Of: of, Prefix: netip.MustParsePrefix("10.0.0.0/8")}, &CallbackSet{Of: of, URL: "http://x", Dialect: PHP, BatchQuiet: true},
+		&PlanSet{Of: of, Plan: gold}, &ApprovalSet{Of: of, Rule: ApprovalRule{Version: 1, Bands: []Band{{Checkers: 1}}}}, &Suspended{Of: of, Reason: "r"},
 	} {
 		m.Evolve(e)
 	}
@@ -26,12 +26,20 @@ func TestEvolve(t *testing.T) {
 	if len(m.Keys) != 2 || !m.Keys[0].ExpiresAt.Equal(until) || m.Keys[0].Revoked || !m.Keys[1].Revoked {
 		t.Errorf("keys %s", text(t, m.Keys))
 	}
+	if !m.BatchQuiet || text(t, m.Approval) != `{"version":1,"bands":[{"checkers":1}]}` {
+		t.Errorf("merchant %s", text(t, m))
+	}
 	snapshot := *m
 	before := text(t, snapshot)
 	m.Evolve(&Resumed{Of: of})
 	m.Evolve(&KeyRevoked{Of: of, KeyID: "key_1"})
 	m.Evolve(&IPAllowed{Of: of, Prefix: local})
 	m.Evolve(&KeyAdded{Of: of, Key: key("key_3", "3", Full, noon)})
+	m.Evolve(&CallbackSet{Of: of, URL: "http://x"})
+	m.Evolve(&ApprovalSet{Of: of, Rule: ApprovalRule{Version: 2, Bands: []Band{}}})
+	if m.BatchQuiet || m.Approval.Version != 2 || len(m.Approval.Bands) != 0 {
+		t.Errorf("merchant %s", text(t, m))
+	}
 	if m.Suspended || !m.Keys[0].Revoked || len(m.AllowedIPs) != 3 {
 		t.Errorf("merchant %s", text(t, m))
 	}

@@ -23,9 +23,9 @@ type Role string
 
 // Roles of merchants' keys, and of operators.
 const (
-	Full    Role = "full"
-	Maker   Role = "maker"
-	Checker Role = "checker"
+	Full    Role = "full"    // everything
+	Maker   Role = "maker"   // of a merchant's key: reads, creates payins, submits and cancels batches, which then need a checker
+	Checker Role = "checker" // of a merchant's key: reads, approves, rejects and cancels batches
 
 	Owner   Role = "owner"
 	Auditor Role = "auditor"
@@ -53,6 +53,8 @@ type Merchant struct {
 	CallbackURL string         `json:"callback_url"`
 	Dialect     Dialect        `json:"dialect"`
 	Plan        fee.Plan       `json:"plan"`
+	Approval    ApprovalRule   `json:"approval"`    // of payout batches
+	BatchQuiet  bool           `json:"batch_quiet"` // no callbacks about batches themselves, only about their payouts
 	Suspended   bool           `json:"suspended"`
 	CreatedAt   time.Time      `json:"created_at"`
 }
@@ -132,8 +134,9 @@ type IPAllowed struct {
 // CallbackSet changes where and how callbacks go.
 type CallbackSet struct {
 	Of
-	URL     string  `json:"url"`
-	Dialect Dialect `json:"dialect"`
+	URL        string  `json:"url"`
+	Dialect    Dialect `json:"dialect"`
+	BatchQuiet bool    `json:"batch_quiet,omitempty"` // none about batches themselves
 }
 
 // PlanSet changes the fee plan; the version rises by one.
@@ -192,11 +195,12 @@ type AllowIP struct {
 	Prefix netip.Prefix
 }
 
-// SetCallback changes where and how callbacks go.
+// SetCallback changes where and how callbacks go. It says all of it: what is to stay as it is must be given again.
 type SetCallback struct {
 	Of
-	URL     string
-	Dialect Dialect
+	URL        string
+	Dialect    Dialect
+	BatchQuiet bool // none about batches themselves, only about their payouts
 }
 
 // SetPlan changes the fee plan.

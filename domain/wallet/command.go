@@ -177,7 +177,7 @@ type ReleaseBatch struct {
 	Amount money.Amount // unless Done: all that is left; another amount is domain.Stale
 }
 
-// Look changes nothing: the answer is the wallet as it is.
+// Look changes nothing: the answer is the wallet as it is. It is about no payment.
 type Look struct{ Base }
 
 // Creates says it for every command: see Command. Those of batches are about no payment.

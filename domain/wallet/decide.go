@@ -20,6 +20,9 @@ func Decide(w *Wallet, p *Payment, c Command) ([]Event, error) {
 	if p == nil {
 		p = &Payment{}
 	}
+	if _, looks := c.(Look); looks {
+		return nil, nil
+	}
 	of := c.Target()
 	if err := w.accepts(of); err != nil {
 		return nil, err
@@ -75,8 +78,6 @@ func dispatch(w *Wallet, p *Payment, c Command) ([]Event, error) {
 		return holdBatch(w, c)
 	case ReleaseBatch:
 		return releaseBatch(w, c)
-	case Look:
-		return nil, nil
 	}
 	return nil, fmt.Errorf("wallet: command %T is not known", c)
 }

@@ -11,7 +11,9 @@ import (
 
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/projections"
 )
 
@@ -36,6 +38,19 @@ type Deliveries interface {
 type Timeline interface {
 	// Timeline returns a payment's events in order. domain.NotFound when there is none.
 	Timeline(ctx context.Context, id string) ([]Event, error)
+}
+
+// Merchants are changed in the log.
+type Merchants interface {
+	// SubmitMerchant carries out a command and returns the merchant after it. domain.NotFound, domain.Invalid.
+	SubmitMerchant(ctx context.Context, c merchant.Command, o eventstore.Origin) (merchant.Merchant, error)
+}
+
+// Batches are the batches of payouts of all merchants.
+type Batches interface {
+	// Cancel stops what is not drawn yet, and returns the batch; one that is cancelled already as it is. domain.NotFound;
+	// domain.Stale when there is nothing left to stop.
+	Cancel(ctx context.Context, of batch.Of, reason string, o eventstore.Origin) (batch.Batch, error)
 }
 
 // DeliveryQuery asks for a page of callbacks.
@@ -87,6 +102,8 @@ type Ports struct {
 	Views      Views
 	Deliveries Deliveries
 	Timeline   Timeline
+	Merchants  Merchants
+	Batches    Batches
 }
 
 // Options configure the API. Zero limits mean none.
@@ -104,6 +121,7 @@ const (
 	messageKeyInactive = "Operator key is inactive or expired"
 	messageRole        = "Your role does not allow this"
 	messageValidation  = "Validation failed"
+	messageStale       = "Batch has nothing left to cancel"
 )
 
 const maxKeyBytes = 256
@@ -131,6 +149,9 @@ func New(p Ports, o Options) *API {
 func (a *API) Register(rt *httpapi.Router) {
 	rt.Handle(http.MethodGet, "/ops/v1/merchants", a.guard(reads, a.merchants))
 	rt.Handle(http.MethodGet, "/ops/v1/merchants/{id}", a.guard(reads, a.merchant))
+	rt.Handle(http.MethodGet, "/ops/v1/merchants/{id}/approval", a.guard(reads, a.approval))
+	rt.Handle(http.MethodPut, "/ops/v1/merchants/{id}/approval", a.guardChange(writes, a.setApproval))
+	rt.Handle(http.MethodPost, "/ops/v1/merchants/{id}/batches/{batch}/cancel", a.guardChange(writes, a.cancelBatch))
 	rt.Handle(http.MethodGet, "/ops/v1/suspense", a.guard(reads, a.suspense))
 	rt.Handle(http.MethodGet, "/ops/v1/deliveries", a.guard(reads, a.deliveries))
 	rt.Handle(http.MethodPost, "/ops/v1/deliveries/{id}/resend", a.guard(writes, a.resend))
@@ -152,37 +173,51 @@ func writes(r merchant.Role) bool { return r == merchant.Owner || r == merchant.
 // handler serves a request of an operator: it returns the answer's data, or an error for refuse.
 type handler func(r *http.Request, by merchant.Operator) (any, error)
 
-// guard admits a request: key, then rate, then role.
+// guard admits a request and answers it.
 func (a *API) guard(may func(merchant.Role) bool, serve handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		by, ok := a.authenticate(w, r)
+		by, ok := a.admit(w, r, may)
 		if !ok {
 			return
 		}
-		if ok, wait := a.requests.Allow(by.ID, a.opts.Clock()); !ok {
-			httpapi.RetryAfter(w, wait)
-			httpapi.Fail(w, http.StatusTooManyRequests, httpapi.MessageRate)
-			return
-		}
-		if !may(by.Role) {
-			httpapi.Fail(w, http.StatusForbidden, messageRole)
-			return
-		}
 		data, err := serve(r, by)
-		if err != nil {
-			a.refuse(w, r, err)
-			return
-		}
-		body, err := json.Marshal(struct {
-			Success bool `json:"success"`
-			Data    any  `json:"data"`
-		}{true, data})
-		if err != nil {
-			a.refuse(w, r, err)
-			return
-		}
-		httpapi.Write(w, http.StatusOK, body)
+		a.answer(w, r, data, err)
 	})
+}
+
+// admit holds a request against key, then rate, then role. It answers for itself when it returns false.
+func (a *API) admit(w http.ResponseWriter, r *http.Request, may func(merchant.Role) bool) (merchant.Operator, bool) {
+	by, ok := a.authenticate(w, r)
+	if !ok {
+		return merchant.Operator{}, false
+	}
+	if ok, wait := a.requests.Allow(by.ID, a.opts.Clock()); !ok {
+		httpapi.RetryAfter(w, wait)
+		httpapi.Fail(w, http.StatusTooManyRequests, httpapi.MessageRate)
+		return merchant.Operator{}, false
+	}
+	if !may(by.Role) {
+		httpapi.Fail(w, http.StatusForbidden, messageRole)
+		return merchant.Operator{}, false
+	}
+	return by, true
+}
+
+// answer answers with what a handler has returned.
+func (a *API) answer(w http.ResponseWriter, r *http.Request, data any, err error) {
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	body, err := json.Marshal(struct {
+		Success bool `json:"success"`
+		Data    any  `json:"data"`
+	}{true, data})
+	if err != nil {
+		a.refuse(w, r, err)
+		return
+	}
+	httpapi.Write(w, http.StatusOK, body)
 }
 
 func (a *API) authenticate(w http.ResponseWriter, r *http.Request) (merchant.Operator, bool) {
@@ -228,6 +263,8 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 	switch domain.CodeOf(err) {
 	case domain.NotFound:
 		httpapi.Fail(w, http.StatusNotFound, httpapi.MessageNotFound)
+	case domain.Stale:
+		httpapi.Fail(w, http.StatusConflict, messageStale)
 	case domain.Invalid:
 		httpapi.Write(w, http.StatusUnprocessableEntity, invalid(err))
 	default:

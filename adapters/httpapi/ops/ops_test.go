@@ -18,9 +18,11 @@ import (
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/adapters/httpapi/ops"
 	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/projections"
 )
 
@@ -35,6 +37,9 @@ type office struct {
 	events     map[string][]ops.Event
 	asked      []any // queries, as they came
 	resent     []string
+	changes    []merchant.Command
+	cancelled  []batch.Of
+	origins    []eventstore.Origin // of changes and cancellations
 	fault      error
 }
 
@@ -121,19 +126,24 @@ func sha(key string) string {
 	return hex.EncodeToString(sum[:])
 }
 
-// serve returns a function that asks with an operator's key.
-func serve(o *office, opts ops.Options) func(method, path, key string) *httptest.ResponseRecorder {
+// front is the API behind everything that a request passes.
+func front(o *office, opts ops.Options) http.Handler {
 	opts.Clock = func() time.Time { return day }
 	rt := httpapi.NewRouter()
-	ops.New(ops.Ports{Views: o, Deliveries: o, Timeline: o}, opts).Register(rt)
-	front := &httpapi.Front{Next: rt, Logger: slog.New(slog.DiscardHandler)}
+	ops.New(ops.Ports{Views: o, Deliveries: o, Timeline: o, Merchants: o, Batches: o}, opts).Register(rt)
+	return &httpapi.Front{Next: rt, Logger: slog.New(slog.DiscardHandler)}
+}
+
+// serve returns a function that asks with an operator's key.
+func serve(o *office, opts ops.Options) func(method, path, key string) *httptest.ResponseRecorder {
+	h := front(o, opts)
 	return func(method, path, key string) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, nil)
 		if key != "" {
 			r.Header.Set("X-Operator-Key", key)
 		}
 		w := httptest.NewRecorder()
-		front.ServeHTTP(w, r)
+		h.ServeHTTP(w, r)
 		return w
 	}
 }
@@ -192,12 +202,12 @@ func TestLimits(t *testing.T) {
 func TestReads(t *testing.T) {
 	o := newOffice()
 	ask := serve(o, ops.Options{})
-	shop := `{"id":"mer_a","name":"Shop \u0026 Co","services":["payin"],"keys":[{"id":"key_1","last4":"abcd","role":"full","created_at":"2024-04-30T10:00:00Z","active":true}],"allowed_ips":["203.0.113.0/24"],"callback_url":"","plan":`
+	shop := `{"id":"mer_a","name":"Shop \u0026 Co","services":["payin"],"keys":[{"id":"key_1","last4":"abcd","role":"full","created_at":"2024-04-30T10:00:00Z","active":true}],"allowed_ips":["203.0.113.0/24"],"callback_url":"","batch_updates":true,"plan":`
 	plan, err := json.Marshal(fee.Default())
 	if err != nil {
 		t.Fatal(err)
 	}
-	shop += string(plan) + `,"suspended":false,"created_at":"2024-04-30T10:00:00Z"}`
+	shop += string(plan) + `,"approval":{"version":0,"bands":[]},"suspended":false,"created_at":"2024-04-30T10:00:00Z"}`
 	expect(t, ask("GET", "/ops/v1/merchants/mer_a", "auditor"), 200, `{"success":true,"data":{"merchant":`+shop+`}}`)
 	expect(t, ask("GET", "/ops/v1/merchants?limit=1", "auditor"), 200, `{"success":true,"data":{"merchants":[`+shop+`],"next_after":"mer_a"}}`)
 	expect(t, ask("GET", "/ops/v1/merchants?after=mer_b", "auditor"), 200, `{"success":true,"data":{"merchants":[]}}`)

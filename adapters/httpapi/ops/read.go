@@ -103,16 +103,18 @@ func id(r *http.Request) (string, error) {
 
 // merchantView is a merchant without the hashes of its keys.
 type merchantView struct {
-	ID          string             `json:"id"`
-	Name        string             `json:"name"`
-	Services    []merchant.Service `json:"services"`
-	Keys        []keyView          `json:"keys"`
-	AllowedIPs  []netip.Prefix     `json:"allowed_ips"`
-	CallbackURL string             `json:"callback_url"`
-	Dialect     merchant.Dialect   `json:"dialect,omitempty"`
-	Plan        fee.Plan           `json:"plan"`
-	Suspended   bool               `json:"suspended"`
-	CreatedAt   time.Time          `json:"created_at"`
+	ID           string                `json:"id"`
+	Name         string                `json:"name"`
+	Services     []merchant.Service    `json:"services"`
+	Keys         []keyView             `json:"keys"`
+	AllowedIPs   []netip.Prefix        `json:"allowed_ips"`
+	CallbackURL  string                `json:"callback_url"`
+	Dialect      merchant.Dialect      `json:"dialect,omitempty"`
+	BatchUpdates bool                  `json:"batch_updates"` // callbacks also about batches themselves
+	Plan         fee.Plan              `json:"plan"`
+	Approval     merchant.ApprovalRule `json:"approval"` // of payout batches
+	Suspended    bool                  `json:"suspended"`
+	CreatedAt    time.Time             `json:"created_at"`
 }
 
 type keyView struct {
@@ -127,7 +129,8 @@ type keyView struct {
 func (a *API) view(m *merchant.Merchant) merchantView {
 	v := merchantView{
 		ID: m.ID, Name: m.Name, Services: m.Services, Keys: make([]keyView, len(m.Keys)), AllowedIPs: m.AllowedIPs,
-		CallbackURL: m.CallbackURL, Dialect: m.Dialect, Plan: m.Plan, Suspended: m.Suspended, CreatedAt: m.CreatedAt,
+		CallbackURL: m.CallbackURL, Dialect: m.Dialect, BatchUpdates: !m.BatchQuiet, Plan: m.Plan, Approval: ruleView(m.Approval),
+		Suspended: m.Suspended, CreatedAt: m.CreatedAt,
 	}
 	for i, k := range m.Keys {
 		v.Keys[i] = keyView{ID: k.ID, Last4: k.Last4, Role: k.Role, CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt, Active: k.Active(a.opts.Clock())}
@@ -159,12 +162,17 @@ func (a *API) merchants(r *http.Request, _ merchant.Operator) (any, error) {
 	}{views, next}, nil
 }
 
-func (a *API) merchant(r *http.Request, _ merchant.Operator) (any, error) {
+// find is the merchant that the path names.
+func (a *API) find(r *http.Request) (merchant.Merchant, error) {
 	name, err := id(r)
 	if err != nil {
-		return nil, err
+		return merchant.Merchant{}, err
 	}
-	m, err := a.ports.Views.Merchant(r.Context(), name)
+	return a.ports.Views.Merchant(r.Context(), name)
+}
+
+func (a *API) merchant(r *http.Request, _ merchant.Operator) (any, error) {
+	m, err := a.find(r)
 	if err != nil {
 		return nil, err
 	}
