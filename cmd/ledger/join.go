@@ -53,7 +53,7 @@ func (s *server) join(ctx context.Context, base string) (err error) {
 		Attempts: s.cfg.CallbackAttempts, Gap: s.cfg.CallbackGap, Allow: prefixes(s.cfg.CallbackAllow), Logger: s.logger.With("part", "callbacks"),
 	})
 	s.batches = batches.New(s.ledger, s.stores.vault, openBatches{s.views}, s.stores.work, batches.Options{
-		NewID: newID, Lease: jobLease, Log: s.logger.With("part", "batches"),
+		NewID: newID, QueueAge: s.cfg.BatchQueueAge, Lease: jobLease, Log: s.logger.With("part", "batches"),
 	})
 	return s.joinBus(ctx)
 }

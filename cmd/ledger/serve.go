@@ -42,6 +42,7 @@ type serveCommand struct {
 	RateLimit         int            `default:"600" help:"Requests that a key may make in a minute; 0: no limit."`
 	MaxBody           byteSize       `default:"1MiB" help:"Larger request bodies are refused."`
 	MaxBatchBody      byteSize       `default:"64MiB" help:"Larger bodies of batches are refused."`
+	BatchQueueAge     time.Duration  `default:"168h" help:"A batch that waits longer for the wallet's balance is cancelled."`
 	Queue             int            `default:"8192" help:"Commands that wait to be decided."`
 	BatchMax          int            `default:"2500" help:"Commands that are decided at once."`
 	TimeZone          string         `default:"Asia/Kolkata" help:"Time zone of from_date and to_date."`
@@ -82,6 +83,8 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--queue and --batch-max must be at least 1")
 	case c.BatchMax > executor.MaxBatch:
 		return fmt.Errorf("--batch-max must be at most %d", executor.MaxBatch)
+	case c.BatchQueueAge <= 0:
+		return errors.New("--batch-queue-age must be positive")
 	case c.MaxBody < 1 || c.MaxBatchBody < 1:
 		return errors.New("--max-body and --max-batch-body must be at least 1 byte")
 	case c.RateLimit < 0:
