@@ -478,3 +478,30 @@ func (w *world) allDrawn(id string) bool {
 	b := w.batch(id)
 	return b.AllDrawn()
 }
+
+// One process finds that the balance does not cover an atomic batch; before it rejects it, money comes and another one holds it. It is paid.
+func TestHeldMeanwhile(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, "5050")
+	l := &hooked{books: w.books}
+	other, _ := w.service("other.db", immortal)
+	s := w.serviceOn(l, "work.db", batches.Options{})
+	l.submit = func(c batch.Command) {
+		if r, rejects := c.(batch.Reject); rejects {
+			w.books.adjust("1010")
+			b := w.batch(r.Of.Batch)
+			hold := wallet.HoldBatch{
+				Base: wallet.Base{Of: wallet.Of{Merchant: merchantID, Currency: money.INR, Payment: b.Batch}, At: time.Now()},
+				Upto: b.Count, Last: true, Amount: b.Amount.Add(b.Commission),
+			}
+			if _, err := w.books.Reserve(t.Context(), hold, eventstore.Origin{}); err != nil {
+				t.Error(err)
+			}
+		}
+	}
+	b := w.mustUnder(s, "MARCH", atomicTerms, 6)
+	w.run(other)
+	w.until("it is drawn", func() bool { return w.allDrawn(b.Batch) })
+	w.released(b.Batch)
+	w.balances(0, 6)
+}

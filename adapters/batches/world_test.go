@@ -90,6 +90,11 @@ func (l *books) SubmitBatch(_ context.Context, c batch.Command, _ eventstore.Ori
 	if err := l.claim(c.Keys()); err != nil {
 		return batch.Batch{}, err
 	}
+	if r, rejects := c.(batch.Reject); rejects {
+		if err := r.Unheld(l.wallet); err != nil {
+			return batch.Batch{}, err
+		}
+	}
 	events, err := batch.Decide(b, c)
 	if err != nil {
 		return batch.Batch{}, err

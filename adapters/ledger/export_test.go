@@ -24,16 +24,29 @@ func NewOpenItems(limit int) OpenItems { return OpenItems{newOpenItems(limit)} }
 
 // Add adds a change: of what is in suspense, or locked.
 func (o OpenItems) Add(suspense bool, r *eventstore.Record, change money.Amount) error {
+	kind := itemLocked
 	if suspense {
-		return o.o.add(itemSuspended, r, change)
+		kind = itemSuspended
 	}
-	return o.o.add(itemLocked, r, change)
+	return o.o.add(kind, r, r.Subject, change, 0)
+}
+
+// AddOf adds a change of what is locked, by an event that names a batch.
+func (o OpenItems) AddOf(batch uint32, r *eventstore.Record, change money.Amount) error {
+	return o.o.add(itemLocked, r, r.Subject, change, batch)
 }
 
 // Overdrawn returns the first record that gives back too much.
 func (o OpenItems) Overdrawn() (at eventstore.Position, suspense bool, err error) {
-	kind, at, err := o.o.overdrawn()
-	return at, kind == itemSuspended, err
+	f, err := o.o.findings()
+	return f.at, f.kind == itemSuspended, err
+}
+
+// Batches returns the first record that names another batch than its payment's first one, and by partition the newest record behind
+// which a payout of a batch was open that an event without a batch has ended.
+func (o OpenItems) Batches() (strange eventstore.Position, unnamed map[int]int64, err error) {
+	f, err := o.o.findings()
+	return f.strange, f.unnamed, err
 }
 
 // Spilled tells whether there is a file.

@@ -118,8 +118,12 @@ func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 		return needs
 	case batch.Command:
 		of := c.Target()
-		if needs = append(needs, streamNeed(batch.Stream(of.Merchant, of.Batch))); ruled(c) {
-			needs = append(needs, streamNeed(merchant.Stream(of.Merchant)))
+		needs = append(needs, streamNeed(batch.Stream(of.Merchant, of.Batch)))
+		switch {
+		case ruled(c):
+			return append(needs, streamNeed(merchant.Stream(of.Merchant)))
+		case forAnItem(c):
+			return append(needs, streamNeed(m.walletStream(wallet.Of{Merchant: of.Merchant, Currency: of.Currency})))
 		}
 		return needs
 	case operatorCommand:
@@ -167,9 +171,19 @@ func ruled(c batch.Command) bool {
 	return false
 }
 
-// underRule puts a command about a batch under the approval rule as it is now. A batch that was submitted under another one is domain.Stale.
-func underRule(c batch.Command, states []executor.State) (batch.Command, error) {
-	if !ruled(c) {
+// forAnItem tells the rejection of an atomic batch that cannot be held: it asks the wallet.
+func forAnItem(c batch.Command) bool {
+	r, rejects := c.(batch.Reject)
+	return rejects && r.Item > 0
+}
+
+// asOfNow puts a command about a batch under the approval rule as it is now; a batch that was submitted under another one is domain.Stale.
+// So is one that cannot be held, when it is held meanwhile.
+func asOfNow(c batch.Command, states []executor.State) (batch.Command, error) {
+	switch {
+	case forAnItem(c):
+		return c, c.(batch.Reject).Unheld(&states[1].(*walletState).Wallet)
+	case !ruled(c):
 		return c, nil
 	}
 	rule := states[1].(*merchantState).Approval.Version
@@ -249,7 +263,7 @@ func (m *model) Decide(body any, states []executor.State, out []executor.Event) 
 		}
 		return m.walletEvents(w.stream, c, events, out)
 	case batch.Command:
-		c, err := underRule(c, states)
+		c, err := asOfNow(c, states)
 		if err != nil {
 			return nil, err
 		}

@@ -9,6 +9,7 @@ import (
 	"strings"
 	"sync"
 
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -57,16 +58,18 @@ const (
 	checkBalances               // available and locked are never negative, and equal the sum of the postings
 	checkSnapshots              // a kept state is what the records up to its position give
 	checkOpenHolds              // locked is the sum of what open payouts and holds have locked
+	checkBatches                // a batch's payouts are its items, each at most once, and what was held for it is paid, refunded or still locked
 	checkCount
 )
 
 func (c check) String() string {
 	return [checkCount]string{
-		"chain", "heads", "streams", "evidence", "keys", "index", "events", "postings", "balances", "snapshots", "open_holds",
+		"chain", "heads", "streams", "evidence", "keys", "index", "events", "postings", "balances", "snapshots", "open_holds", "batches",
 	}[c]
 }
 
-// verifier holds what Verify has folded so far. All but open is as large as the wallets are many, however many records they have.
+// verifier holds what Verify has folded so far. All but open is as large as the wallets and batches are many, however many records or
+// items they have.
 type verifier struct {
 	log      Auditable
 	count    int // of partitions
@@ -76,6 +79,7 @@ type verifier struct {
 	open     *openItems                      // what payments have locked, and in suspense
 	kept     map[int64][]eventstore.Snapshot // of wallets of the partition, by position
 	indexed  map[int]int64                   // up to here the index has answered for the keys, by partition
+	batches  batches
 }
 
 // finding is a Check that is being made.
@@ -107,6 +111,7 @@ func Verify(ctx context.Context, log Auditable, progress func(done, total int64)
 	}
 	v := &verifier{
 		log: log, count: info.Partitions, streams: map[string]*stream{}, near: &stream{}, open: newOpenItems(openItemsInMemory), indexed: map[int]int64{},
+		batches: newBatches(),
 	}
 	defer func() { err = errors.Join(err, v.open.close()) }()
 	heads := make([]eventstore.Head, info.Partitions)
@@ -172,6 +177,9 @@ func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, take
 		progress(int64(len(records)))
 		return nil
 	})
+	if err == nil {
+		err = v.endBatches(ctx, eventstore.Position{Partition: head.Partition, Seq: last.Seq})
+	}
 	if err != nil {
 		return err
 	}
@@ -302,13 +310,18 @@ func (v *verifier) page(ctx context.Context, records []eventstore.Record) error 
 		fact := v.event(r, s)
 		v.note(checkStreams, r.Position(), v.order(r, s), 1)
 		v.note(checkKeys, r.Position(), nil, int64(len(r.Keys))) // what is wrong with them is found by index, or by keys
-		if err := v.expect(ctx, r, s); err != nil {
+		err := v.expect(ctx, r, s)
+		if err != nil {
 			return err
 		}
-		if ev, ok := fact.(wallet.Event); ok {
-			if err := v.book(r, s, ev); err != nil {
-				return err
-			}
+		switch ev := fact.(type) {
+		case wallet.Event:
+			err = v.book(r, s, ev)
+		case batch.Event:
+			err = v.followBatch(ctx, r, ev)
+		}
+		if err != nil {
+			return err
 		}
 		v.snapshots(r)
 	}

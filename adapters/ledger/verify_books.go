@@ -52,11 +52,22 @@ func (v *verifier) book(r *eventstore.Record, s *stream, ev wallet.Event) error 
 		s.wallet, s.books = wallet.NewWallet(of.Merchant, of.Currency), newBooks(of.Merchant, of.Currency)
 	}
 	s.wallet.Evolve(ev)
-	wrong, err := v.post(r, s, ev)
+	var number uint32
+	var of *batchBooks
+	id := batchOf(ev)
+	if id != "" {
+		if of = v.batches.find(ev.Header().Merchant, id); of != nil {
+			number = of.number
+		}
+	}
+	locked, wrong, err := v.post(r, s, ev, number)
 	if err != nil {
 		return err
 	}
 	v.note(checkPostings, r.Position(), wrong, 1)
+	if id != "" {
+		v.bookBatch(r, s.wallet, ev, id, of, locked)
+	}
 	v.note(checkBalances, r.Position(), s.balances(), 1)
 	wrong = nil
 	if holds := s.books.locked.sum; !holds.Equal(s.wallet.Locked) {
@@ -89,11 +100,12 @@ func misplaced(r *eventstore.Record, s *stream, fact any) error {
 	return nil
 }
 
-// post sums the event's postings into the books. wrong says that they do not balance. What a payment gives back too much is found
-// at the end, by overdrawn.
-func (v *verifier) post(r *eventstore.Record, s *stream, ev wallet.Event) (wrong, err error) {
+// post sums the event's postings into the books, and returns what they have locked. number is that of the batch which it names, wrong says
+// that the postings do not balance. What a payment gives back too much is found at the end, by overdrawn.
+func (v *verifier) post(r *eventstore.Record, s *stream, ev wallet.Event, number uint32) (locked money.Amount, wrong, err error) {
 	zero := money.Zero(s.wallet.Currency)
-	sum, locked, suspended := zero, zero, zero
+	sum, suspended := zero, zero
+	locked = zero
 	for _, p := range wallet.Postings(ev) {
 		change := p.Credit.Sub(p.Debit)
 		sum = sum.Add(change)
@@ -112,34 +124,64 @@ func (v *verifier) post(r *eventstore.Record, s *stream, ev wallet.Event) (wrong
 	if !sum.IsZero() {
 		wrong = fmt.Errorf("credits exceed debits by %s", sum)
 	}
-	if err := v.open.add(itemLocked, r, locked); err != nil {
-		return wrong, err
+	if err := v.open.add(itemLocked, r, r.Subject, locked, number); err != nil {
+		return locked, wrong, err
 	}
-	return wrong, v.open.add(itemSuspended, r, suspended)
+	if p, ok := ev.(*wallet.PayoutInitiated); ok && p.FromHold {
+		if err := v.draw(r, p, number); err != nil {
+			return locked, wrong, err
+		}
+	}
+	return locked, wrong, v.open.add(itemSuspended, r, r.Subject, suspended, 0)
 }
 
-// overdrawn finds the first record by which a payment gives back more than it has open.
-func (v *verifier) overdrawn(ctx context.Context) error {
-	kind, at, err := v.open.overdrawn()
-	if err != nil || at.Seq == 0 {
+// draw moves what a payout draws from its batch's hold to the payout: no posting says so, since it stays locked.
+func (v *verifier) draw(r *eventstore.Record, p *wallet.PayoutInitiated, number uint32) error {
+	if err := v.open.add(itemLocked, r, p.Batch, p.Gross().Neg(), number); err != nil {
 		return err
 	}
-	if f := &v.findings[checkPostings]; f.problem != nil && before(f.at, at) {
-		return nil
-	}
-	records, err := v.log.Read(ctx, at.Partition, at.Seq-1, 1)
-	if err == nil && (len(records) == 0 || records[0].Position() != at) {
-		err = fmt.Errorf("%w: record %s was there, and is not any more", eventstore.ErrBroken, at)
-	}
+	return v.open.add(itemLocked, r, r.Subject, p.Gross(), number)
+}
+
+// overdrawn finds the first record by which a payment, or the hold of a batch, gives back more than it has open; and what of batches can
+// only be told when everything is known.
+func (v *verifier) overdrawn(ctx context.Context) error {
+	found, err := v.open.findings()
 	if err != nil {
 		return err
 	}
-	problem := fmt.Errorf("%s gives back more than it had locked", records[0].Subject)
-	if kind == itemSuspended {
-		problem = fmt.Errorf("%s takes more out of suspense than it had there", records[0].Subject)
+	if err := v.judge(ctx, &found); err != nil {
+		return err
+	}
+	at := found.at
+	if f := &v.findings[checkPostings]; at.Seq == 0 || f.problem != nil && before(f.at, at) {
+		return nil
+	}
+	r, err := v.again(ctx, at)
+	if err != nil {
+		return err
+	}
+	problem := fmt.Errorf("%s gives back more than it had locked", r.Subject)
+	switch {
+	case found.kind == itemSuspended:
+		problem = fmt.Errorf("%s takes more out of suspense than it had there", r.Subject)
+	case r.Type == (*wallet.PayoutInitiated).Type(nil):
+		problem = fmt.Errorf("%s draws more than its batch had locked", r.Subject)
 	}
 	v.findings[checkPostings].at, v.findings[checkPostings].problem = at, problem
 	return nil
+}
+
+// again reads a record for the second time.
+func (v *verifier) again(ctx context.Context, at eventstore.Position) (r eventstore.Record, err error) {
+	records, err := v.log.Read(ctx, at.Partition, at.Seq-1, 1)
+	if err != nil {
+		return r, err
+	}
+	if len(records) == 0 || records[0].Position() != at {
+		return r, fmt.Errorf("%w: record %s was there, and is not any more", eventstore.ErrBroken, at)
+	}
+	return records[0], nil
 }
 
 // balances compares a wallet with its books.

@@ -24,6 +24,9 @@ import (
 // A payment is known by 128 bits of a SHA-256: two of them do not meet, however they are chosen. Changes come in the order of the
 // log. As long as nothing is overdrawn, a change that leaves what came in since at zero or more cannot overdraw: so a payment that
 // opens and closes again within memory leaves nothing behind.
+//
+// Each change has the batch that its event names: that of a payout's end is the one that it began in, or none, since programs before the
+// events of a payout's end named its batch have left payouts that began in one and ended in none.
 type openItems struct {
 	limit int    // of items in memory
 	items []item // not written yet
@@ -46,9 +49,16 @@ const (
 
 // item is a change of what a payment has open, as of a record, in minor units.
 type item struct {
-	key    [2]uint64 // the lowest bit of the second is the kind
-	at     eventstore.Position
-	change int64
+	key       [2]uint64 // the lowest bit of the second is the kind
+	seq       int64
+	change    int64
+	partition int32
+	batch     uint32 // that its event names, by number; 0 for none
+}
+
+// at is the position of the record.
+func (i *item) at() eventstore.Position {
+	return eventstore.Position{Partition: int(i.partition), Seq: i.seq}
 }
 
 // vastItem is a change that 64 bits do not hold. There is hardly ever one.
@@ -63,9 +73,9 @@ type span struct{ from, to int64 }
 func newOpenItems(limit int) *openItems { return &openItems{limit: limit} }
 
 // keyOf is how a payment of a wallet is known.
-func keyOf(k itemKind, r *eventstore.Record) [2]uint64 {
+func keyOf(k itemKind, stream, payment string) [2]uint64 {
 	var buffer [2*eventstore.MaxNameBytes + 1]byte
-	b := append(append(append(buffer[:0], r.Stream...), 0), r.Subject...)
+	b := append(append(append(buffer[:0], stream...), 0), payment...)
 	sum := sha256.Sum256(b)
 	return [2]uint64{binary.BigEndian.Uint64(sum[:]), binary.BigEndian.Uint64(sum[8:])&^1 | uint64(k)}
 }
@@ -82,18 +92,18 @@ func (i *item) compare(o *item) int {
 		return cmp.Compare(i.key[0], o.key[0])
 	case i.key[1] != o.key[1]:
 		return cmp.Compare(i.key[1], o.key[1])
-	case i.at.Partition != o.at.Partition:
-		return cmp.Compare(i.at.Partition, o.at.Partition)
+	case i.partition != o.partition:
+		return cmp.Compare(i.partition, o.partition)
 	}
-	return cmp.Compare(i.at.Seq, o.at.Seq)
+	return cmp.Compare(i.seq, o.seq)
 }
 
-// add adds what a record changes.
-func (o *openItems) add(k itemKind, r *eventstore.Record, change money.Amount) error {
+// add adds what a record changes of a payment. Its event names a batch, by number, or none: 0.
+func (o *openItems) add(k itemKind, r *eventstore.Record, payment string, change money.Amount, batch uint32) error {
 	if change.IsZero() {
 		return nil
 	}
-	i := item{key: keyOf(k, r), at: r.Position()}
+	i := item{key: keyOf(k, r.Stream, payment), seq: r.Seq, partition: int32(r.Partition), batch: batch}
 	minor, fits := change.Minor()
 	if !fits {
 		o.vast = append(o.vast, vastItem{i, change})
@@ -119,9 +129,9 @@ func (o *openItems) settle() {
 	}
 	kept := o.items[:0]
 	for _, i := range o.items {
-		if n := len(kept) - 1; n >= 0 && kept[n].key == i.key && kept[n].change >= 0 {
+		if n := len(kept) - 1; n >= 0 && kept[n].key == i.key && kept[n].batch == i.batch && kept[n].change >= 0 {
 			if sum, fits := added(kept[n].change, i.change); fits {
-				kept[n].change, kept[n].at = sum, i.at
+				kept[n].change, kept[n].partition, kept[n].seq = sum, i.partition, i.seq
 				continue
 			}
 		}
@@ -170,8 +180,14 @@ func (o *openItems) write() (err error) {
 func (i *item) append(b []byte) []byte {
 	b = binary.BigEndian.AppendUint64(b, i.key[0])
 	b = binary.BigEndian.AppendUint64(b, i.key[1])
-	b = binary.AppendUvarint(b, uint64(i.at.Partition))
-	b = binary.AppendVarint(b, i.at.Seq)
+	place := uint64(i.partition) << 1
+	if i.batch != 0 {
+		b = binary.AppendUvarint(b, place|1)
+		b = binary.AppendUvarint(b, uint64(i.batch))
+	} else {
+		b = binary.AppendUvarint(b, place)
+	}
+	b = binary.AppendVarint(b, i.seq)
 	return binary.AppendVarint(b, i.change)
 }
 
@@ -182,12 +198,19 @@ func (i *item) read(in *bufio.Reader) error {
 		return err
 	}
 	i.key = [2]uint64{binary.BigEndian.Uint64(key[:]), binary.BigEndian.Uint64(key[8:])}
-	partition, err := binary.ReadUvarint(in)
+	place, err := binary.ReadUvarint(in)
 	if err != nil {
 		return noEOF(err)
 	}
-	i.at.Partition = int(partition)
-	if i.at.Seq, err = binary.ReadVarint(in); err != nil {
+	i.partition, i.batch = int32(place>>1), 0
+	if place&1 != 0 {
+		batch, err := binary.ReadUvarint(in)
+		if err != nil {
+			return noEOF(err)
+		}
+		i.batch = uint32(batch)
+	}
+	if i.seq, err = binary.ReadVarint(in); err != nil {
 		return noEOF(err)
 	}
 	i.change, err = binary.ReadVarint(in)
@@ -202,35 +225,74 @@ func noEOF(err error) error {
 	return err
 }
 
-// overdrawn returns the first record by which a payment gave back more than it had, and where; Seq is 0 for none.
-func (o *openItems) overdrawn() (kind itemKind, at eventstore.Position, err error) {
+// openFindings are what all changes show, taken together.
+type openFindings struct {
+	kind    itemKind
+	at      eventstore.Position // of the first record by which a payment gave back more than it had, of that kind; Seq is 0 for none
+	strange eventstore.Position // of the first record that names another batch than the payment's first one; Seq is 0 for none
+	unnamed map[int]int64       // by partition, the newest position at which a payout of a batch was open that an event has ended which names none
+}
+
+// sums are of the changes of one payment, so far.
+type sums struct {
+	key        [2]uint64
+	all, named money.Amount        // of all changes, and of those by events that name a batch
+	batch      uint32              // of the first
+	last       eventstore.Position // of those that name one
+}
+
+// findings reads everything once.
+func (o *openItems) findings() (openFindings, error) {
+	f := openFindings{unnamed: map[int]int64{}}
 	all, err := o.merge()
 	if err != nil {
-		return 0, at, fmt.Errorf("reading the file of open payments: %w", err)
+		return f, fmt.Errorf("reading the file of open payments: %w", err)
 	}
-	var key [2]uint64
-	total := money.Zero(nominal)
+	zero := money.Zero(nominal)
+	of := sums{all: zero, named: zero}
 	for len(all) > 0 {
 		next := all[0]
-		if next.key != key {
-			key, total = next.key, money.Zero(nominal)
+		if next.key != of.key {
+			f.end(&of)
+			of = sums{key: next.key, all: zero, named: zero, batch: next.batch}
 		}
-		if total = total.Add(next.amount()); total.Sign() < 0 && (at.Seq == 0 || before(next.at, at)) {
-			at, kind = next.at, itemLocked
-			if itemSuspended.of(key) {
-				kind = itemSuspended
-			}
-		}
+		f.take(&of, next)
 		switch err := next.next(); {
 		case errors.Is(err, io.EOF):
 			heap.Pop(&all)
 		case err != nil:
-			return 0, at, fmt.Errorf("reading the file of open payments: %w", err)
+			return f, fmt.Errorf("reading the file of open payments: %w", err)
 		default:
 			heap.Fix(&all, 0)
 		}
 	}
-	return kind, at, nil
+	f.end(&of)
+	return f, nil
+}
+
+// take adds a change to those of its payment.
+func (f *openFindings) take(of *sums, c *cursor) {
+	change, at := c.amount(), c.at()
+	if of.all = of.all.Add(change); of.all.Sign() < 0 && (f.at.Seq == 0 || before(at, f.at)) {
+		f.at, f.kind = at, itemLocked
+		if itemSuspended.of(of.key) {
+			f.kind = itemSuspended
+		}
+	}
+	if c.batch == 0 {
+		return
+	}
+	of.named, of.last = of.named.Add(change), at
+	if c.batch != of.batch && (f.strange.Seq == 0 || before(at, f.strange)) {
+		f.strange = at
+	}
+}
+
+// end takes note of a payment of which nothing is open, while by the events that name a batch it still is.
+func (f *openFindings) end(of *sums) {
+	if of.all.IsZero() && of.named.Sign() > 0 {
+		f.unnamed[of.last.Partition] = max(f.unnamed[of.last.Partition], of.last.Seq)
+	}
 }
 
 // nominal is the currency in which all are counted: a payment has but one, and its minor units are what counts.

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"fmt"
+	"maps"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -61,6 +62,58 @@ func TestOpenItems(t *testing.T) {
 		}
 		if got != want {
 			t.Fatalf("overdrawn at %q, want %q", got, want)
+		}
+	})
+}
+
+// TestOpenItemsOfBatches: payouts begin in a batch or in none, and end by events that name that batch, none, or another one.
+func TestOpenItemsOfBatches(t *testing.T) {
+	t.Parallel()
+	one := money.MustParse("1", money.INR)
+	rapid.Check(t, func(t *rapid.T) {
+		open := ledger.NewOpenItems(rapid.IntRange(2, 12).Draw(t, "in memory"))
+		defer func() {
+			if err := open.Close(); err != nil {
+				t.Fatal(err)
+			}
+		}()
+		type begun struct {
+			payment string
+			batch   uint32
+			seq     int64
+		}
+		var pending []begun
+		var strange int64
+		unnamed := map[int]int64{}
+		for n := range rapid.IntRange(0, 80).Draw(t, "changes") {
+			r := &eventstore.Record{Partition: 1, Seq: int64(n) + 1, Stream: "wallet:mer_a:INR"}
+			of := rapid.Uint32Range(0, 3).Draw(t, "batch")
+			change := one
+			if len(pending) == 0 || rapid.Bool().Draw(t, "begins") {
+				r.Subject = fmt.Sprintf("txn_%d", n)
+				pending = append(pending, begun{r.Subject, of, r.Seq})
+			} else {
+				i := rapid.IntRange(0, len(pending)-1).Draw(t, "which")
+				p := pending[i]
+				pending = append(pending[:i], pending[i+1:]...)
+				if rapid.IntRange(0, 9).Draw(t, "named") > 0 {
+					of = p.batch
+				}
+				r.Subject, change = p.payment, one.Neg()
+				if of != 0 && of != p.batch && strange == 0 {
+					strange = r.Seq
+				}
+				if of == 0 && p.batch != 0 {
+					unnamed[1] = max(unnamed[1], p.seq)
+				}
+			}
+			if err := open.AddOf(of, r, change); err != nil {
+				t.Fatal(err)
+			}
+		}
+		gotStrange, gotUnnamed, err := open.Batches()
+		if err != nil || gotStrange.Seq != strange || !maps.Equal(gotUnnamed, unnamed) {
+			t.Fatalf("strange %d, unnamed %v, want %d, %v: %v", gotStrange.Seq, gotUnnamed, strange, unnamed, err)
 		}
 	})
 }

@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -56,6 +57,9 @@ func TestBatchKilledInTheMiddle(t *testing.T) {
 		if n := strings.Count(string(rows), "\n"); n != 1+count/100+1 || !strings.Contains(string(rows), "B-7,,rejected,,") {
 			t.Errorf("%d lines:\n%s", n, rows)
 		}
+		w.eventually(20*time.Second, "one callback about the batch itself", func() bool {
+			return slices.Equal(w.calls.statuses(b.ID), []string{"completed"})
+		})
 		w.wantBankTruth(m)
 		w.verify()
 		if out, code := w.run("replay", b.ID); code != 0 || !strings.Contains(out, "batch.completed") {

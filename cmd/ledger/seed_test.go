@@ -10,6 +10,7 @@ import (
 
 	"github.com/khata-ledger/khata/adapters/ledger"
 	"github.com/khata-ledger/khata/adapters/webhook"
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
@@ -21,6 +22,7 @@ import (
 //
 //	seed payin MERCHANT ASKED PAID    a payin of which another amount was paid; it goes to suspense
 //	seed payout MERCHANT AMOUNT       a payout that was sent to a bank, which has not answered
+//	seed batch MERCHANT REASON        a batch of one payout that was announced, and cancelled for that reason
 //	seed callbacks                    the callbacks that the log calls for, undelivered
 //	seed newer AREA                   makes the store look as if a newer program had migrated it
 func seedMain() {
@@ -42,6 +44,8 @@ func seed(ctx context.Context, args []string) error {
 			return seedPayin(ctx, l, args[1], args[2], args[3])
 		case "payout":
 			return seedPayout(ctx, l, args[1], args[2])
+		case "batch":
+			return seedBatch(ctx, l, args[1], args[2])
 		case "callbacks":
 			return seedCallbacks(ctx, s, l)
 		case "newer":
@@ -106,6 +110,23 @@ func seedPayout(ctx context.Context, l *ledger.Ledger, merchantID, text string) 
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]string{"transaction_id": base.Payment})
+}
+
+func seedBatch(ctx context.Context, l *ledger.Ledger, merchantID, reason string) error {
+	base := batch.Base{Of: batch.Of{Merchant: merchantID, Currency: money.INR, Batch: newID("bat_")}, At: present(), Actor: "key:seed"}
+	from := eventstore.Origin{Actor: "system:seed"}
+	for _, c := range []batch.Command{
+		batch.Submit{
+			Base: base, Ref: "SEED", Digest: "seed", Terms: batch.Terms{Approval: batch.NoApproval}, Count: 1,
+			Amount: money.MustParse("1000.50", money.INR), Commission: money.MustParse("10", money.INR),
+		},
+		batch.Cancel{Base: base, Reason: reason},
+	} {
+		if _, err := l.SubmitBatch(ctx, c, from); err != nil {
+			return err
+		}
+	}
+	return json.NewEncoder(os.Stdout).Encode(map[string]string{"batch_id": base.Batch})
 }
 
 func seedCallbacks(ctx context.Context, s *stores, l *ledger.Ledger) error {

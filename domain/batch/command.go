@@ -3,8 +3,10 @@ package batch
 import (
 	"time"
 
+	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
 )
 
 // Command asks for a change of one batch. Everything that the decision depends on travels inside.
@@ -70,6 +72,14 @@ type Reject struct {
 	Base
 	Reason string
 	Item   int // index of the item that stops it; 0: none
+}
+
+// Unheld refuses to reject a batch for an item (domain.Stale) when the wallet holds for it meanwhile.
+func (c Reject) Unheld(w *wallet.Wallet) error {
+	if r, _ := w.Reserve(c.Batch); c.Item > 0 && r.Upto > 0 {
+		return domain.Errorf(domain.Stale, "batch %s is held for", c.Batch)
+	}
+	return nil
 }
 
 // Cancel stops a batch: what is not drawn yet never will be.
