@@ -12,11 +12,10 @@ import (
 	"github.com/khata-ledger/khata/eventstore/work"
 )
 
-// Approve allows a batch, together with as many others as its terms ask for; o.Actor is who approves. rule is the version of the
-// merchant's approval rule now. A second approval of the same actor changes nothing. domain.NotFound; domain.Forbidden to who submitted the
+// Approve allows a batch, together with as many others as its terms ask for; o.Actor is who approves. A second approval of the same actor changes nothing. domain.NotFound; domain.Forbidden to who submitted the
 // batch; domain.Stale when it waits for no approval, or was submitted under another rule.
-func (s *Service) Approve(ctx context.Context, of batch.Of, rule int, note string, o eventstore.Origin) (batch.Batch, error) {
-	return s.ledger.SubmitBatch(ctx, batch.Approve{Base: s.base(of, o.Actor), Rule: rule, Note: note}, o)
+func (s *Service) Approve(ctx context.Context, of batch.Of, note string, o eventstore.Origin) (batch.Batch, error) {
+	return s.ledger.SubmitBatch(ctx, batch.Approve{Base: s.base(of, o.Actor), Note: note}, o)
 }
 
 // Reject refuses a batch that waits for approval. domain.NotFound, domain.Stale, and domain.Invalid without a reason.

@@ -124,7 +124,7 @@ func TestAtomicTooLarge(t *testing.T) {
 	later.Approval = batch.ApprovalRequired
 	c := w.mustUnder(s, "APRIL", later, 300)
 	w.run(s)
-	if _, err := s.Approve(t.Context(), c.Of, 0, "", eventstore.Origin{Actor: "key:ravi"}); err != nil {
+	if _, err := s.Approve(t.Context(), c.Of, "", eventstore.Origin{Actor: "key:ravi"}); err != nil {
 		t.Fatal(err)
 	}
 	w.untilStatus(c.Batch, batch.Rejected)
@@ -373,25 +373,23 @@ func TestApprovals(t *testing.T) {
 	if err == nil || receiving.Status != batch.Receiving {
 		t.Fatalf("%+v, %v", receiving, err)
 	}
-	approve := func(id, actor string, rule int) (batch.Status, domain.Code) {
-		got, err := s.Approve(t.Context(), ofBatch(id), rule, "", eventstore.Origin{Actor: actor})
+	approve := func(id, actor string) (batch.Status, domain.Code) {
+		got, err := s.Approve(t.Context(), ofBatch(id), "", eventstore.Origin{Actor: actor})
 		return got.Status, domain.CodeOf(err)
 	}
 	for _, c := range []struct {
 		actor  string
-		rule   int
 		status batch.Status
 		code   domain.Code
 	}{
-		{"key:maya", 0, "", domain.Forbidden},
-		{"key:ravi", 1, "", domain.Stale},
-		{"key:ravi", 0, batch.Awaiting, ""},
-		{"key:ravi", 0, batch.Awaiting, ""},
-		{"key:asha", 0, batch.Processing, ""},
-		{"key:ravi", 0, batch.Processing, ""},
-		{"key:vera", 0, "", domain.Stale},
+		{"key:maya", "", domain.Forbidden},
+		{"key:ravi", batch.Awaiting, ""},
+		{"key:ravi", batch.Awaiting, ""},
+		{"key:asha", batch.Processing, ""},
+		{"key:ravi", batch.Processing, ""},
+		{"key:vera", "", domain.Stale},
 	} {
-		if status, code := approve(b.Batch, c.actor, c.rule); status != c.status || code != c.code {
+		if status, code := approve(b.Batch, c.actor); status != c.status || code != c.code {
 			t.Errorf("%+v: %s, %q", c, status, code)
 		}
 	}

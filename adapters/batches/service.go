@@ -103,8 +103,8 @@ func New(l Ledger, v Vault, views Views, jobs *work.Store, opts Options) *Servic
 type Request struct {
 	Merchant   merchant.Merchant
 	Ref        string
-	Digest     string // of content and terms: a repeat of Ref must have the same
-	Terms      batch.Terms
+	Digest     string      // of content and terms: a repeat of Ref must have the same
+	Terms      batch.Terms // at least; the approval rule may ask for more checkers
 	Count      int
 	Amount     money.Amount // of all items
 	Commission money.Amount
@@ -184,13 +184,34 @@ func (s *Service) base(of batch.Of, actor string) batch.Base {
 	return batch.Base{Of: of, At: s.now(), Actor: actor}
 }
 
+// triesUnderRule is how often a batch is submitted again whose merchant's approval rule changes meanwhile.
+const triesUnderRule = 5
+
+// under adds to what a batch asks for what the approval rule asks for.
+func under(t batch.Terms, rule merchant.ApprovalRule, total money.Amount) batch.Terms {
+	t.Rule = rule.Version
+	if t.Checkers = max(t.Checkers, rule.Checkers(total)); t.Checkers > 0 {
+		t.Approval = batch.ApprovalRequired
+	}
+	return t
+}
+
 // announce submits the batch, or finds the one that has its ref.
 func (s *Service) announce(ctx context.Context, r *Request) (b batch.Batch, repeated bool, err error) {
 	of := batch.Of{Merchant: r.Merchant.ID, Currency: r.Merchant.Plan.Currency, Batch: s.opts.NewID("bat_")}
-	b, err = s.ledger.SubmitBatch(ctx, batch.Submit{
-		Base: s.base(of, r.Origin.Actor), Ref: r.Ref, Digest: r.Digest, Terms: r.Terms, Count: r.Count,
-		Amount: r.Amount, Commission: r.Commission, Fee: rule(r.Merchant.Plan), Columns: r.Columns,
-	}, r.Origin)
+	for range triesUnderRule {
+		var now merchant.Merchant // whoever asks may know the rule of a second ago
+		if now, err = s.ledger.Merchant(ctx, r.Merchant.ID); err != nil {
+			return batch.Batch{}, false, err
+		}
+		b, err = s.ledger.SubmitBatch(ctx, batch.Submit{
+			Base: s.base(of, r.Origin.Actor), Ref: r.Ref, Digest: r.Digest, Terms: under(r.Terms, now.Approval, r.Amount.Add(r.Commission)), Count: r.Count,
+			Amount: r.Amount, Commission: r.Commission, Fee: rule(r.Merchant.Plan), Columns: r.Columns,
+		}, r.Origin)
+		if domain.CodeOf(err) != domain.Stale { // stale: it was changed at this very moment
+			break
+		}
+	}
 	var taken *executor.DuplicateError
 	if !errors.As(err, &taken) {
 		return b, false, err

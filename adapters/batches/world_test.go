@@ -20,6 +20,7 @@ import (
 	_ "modernc.org/sqlite"
 
 	"github.com/khata-ledger/khata/adapters/batches"
+	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/merchant"
@@ -89,6 +90,13 @@ func (l *books) SubmitBatch(_ context.Context, c batch.Command, _ eventstore.Ori
 	}
 	if err := l.claim(c.Keys()); err != nil {
 		return batch.Batch{}, err
+	}
+	if a, approves := c.(batch.Approve); approves {
+		a.Rule = l.rule
+		c = a
+	}
+	if s, submits := c.(batch.Submit); submits && s.Terms.Rule != l.rule {
+		return batch.Batch{}, domain.Errorf(domain.Stale, "under another rule")
 	}
 	if r, rejects := c.(batch.Reject); rejects {
 		if err := r.Unheld(l.wallet); err != nil {

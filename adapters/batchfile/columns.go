@@ -29,7 +29,7 @@ func DefaultColumns() Columns {
 }
 
 // ParseColumns reads a header line. Names are taken whatever their case, spaces, underscores, hyphens and points: "Account No." is
-// account_no. It returns what is wrong: a column that is not known, or stands twice, or is missing. Cells behind the last name
+// account_no. The apostrophe by which results keep a name from being a formula does not belong to it. It returns what is wrong: a column that is not known, or stands twice, or is missing. Cells behind the last name
 // do not count.
 func ParseColumns(header []string) (Columns, []Problem) {
 	for len(header) > 0 && strings.TrimSpace(header[len(header)-1]) == "" {
@@ -38,7 +38,9 @@ func ParseColumns(header []string) (Columns, []Problem) {
 	var all Columns
 	var problems []Problem
 	for i, text := range header {
-		text = strings.TrimSpace(text)
+		if text = strings.TrimSpace(text); strings.HasPrefix(text, "'") && formula(strings.TrimLeft(text, "'")) {
+			text = text[1:]
+		}
 		known := columnNamed(text)
 		switch {
 		case known == noField && text == "":

@@ -58,7 +58,7 @@
 //
 // CSV is as RFC 4180 has it, in UTF-8, with CRLF. A text that a spreadsheet would take for a formula because it begins with = + - @, a tab or
 // a line end (or a full-width form) is written with an apostrophe before it and in quotation marks, as OWASP advises ("CSV Injection";
-// ASVS 1.2.10). Readers here take that apostrophe off again. Amounts are never changed by this: they are written from their value.
+// ASVS 1.2.10); so are the submitted names of columns, in which hyphens count for nothing. Readers here take that apostrophe off again. Amounts are never changed by this: they are written from their value.
 //
 // XLSX has typed cells: amounts are numbers with two decimals, all else is text in cells of the text format, so that it stays text when it is
 // edited. It is written straight into the archive with its texts in their cells, since a library that can do more holds the

@@ -61,6 +61,42 @@ func TestCSVResults(t *testing.T) {
 	}
 }
 
+// The columns of a file are reported as it has them, and results have them again. A name that would be a formula is text in both formats,
+// and is read again as the name that it is.
+func TestSubmittedColumns(t *testing.T) {
+	const sheet = "'-Amount, Account No. ,@x\n"
+	if _, problems := batchfile.ParseColumns(strings.Split(strings.TrimSpace(sheet), ",")); len(problems) == 0 || problems[0].Column != 3 {
+		t.Errorf("%v", problems)
+	}
+	for _, name := range []string{"-Amount", "'-Amount", "-_amount"} {
+		header := name + ", Account No. ,beneficiary_name,mobile_no,ifsc,Bank Name,transfer_type"
+		in := batchfile.NewCSV(strings.NewReader(header+"\n1500,123456789012,Asha,9876543210,SBIN0001234,SBI,5\n"), batchfile.ReadOptions{})
+		o := readAll(t, in)
+		wantProblems(t, o)
+		c := in.Columns()
+		if len(c) != 7 || c[0] != (batchfile.Column{Field: "amount", Header: strings.TrimPrefix(name, "'")}) || c[1] != (batchfile.Column{Field: "account_no", Header: "Account No."}) {
+			t.Fatalf("%+v", c)
+		}
+		var b bytes.Buffer
+		w := batchfile.NewCSVResults(&b, c)
+		if err := errors.Join(w.Write(&o.items[0], batchfile.Outcome{Status: "pending"}), w.Close()); err != nil {
+			t.Fatal(err)
+		}
+		want := `"'` + c[0].Header + `",Account No.,beneficiary_name,mobile_no,ifsc,Bank Name,transfer_type,transaction_id,status,utr,failure_reason` + "\r\n" +
+			"1500.00,123456789012,Asha,9876543210,SBIN0001234,SBI,5,,pending,,\r\n"
+		if b.String() != want {
+			t.Errorf("%q\nwant\n%q", b.String(), want)
+		}
+		b.Reset()
+		if err := batchfile.NewXLSXResults(&b, c).Close(); err != nil {
+			t.Fatal(err)
+		}
+		if first := parts(t, b.Bytes())["xl/worksheets/sheet1.xml"]; !strings.Contains(first, `<c r="A1" s="5" t="inlineStr">`) || !strings.Contains(first, `<c r="B1" s="3" t="inlineStr">`) {
+			t.Errorf("%s", first)
+		}
+	}
+}
+
 // What was read and written is read again as it was.
 func TestSubmission(t *testing.T) {
 	var b bytes.Buffer

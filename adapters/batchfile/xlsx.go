@@ -24,6 +24,8 @@ const (
 	styleText    = "2"
 	styleHeading = "3"
 	styleQuoted  = "4" // text that would be a formula if it were typed
+
+	styleQuotedHeading = "5"
 )
 
 // xlsxSheet writes a workbook of one sheet straight into its archive: texts stand in their cells, so nothing has to be remembered.
@@ -65,7 +67,13 @@ func (s *xlsxSheet) part(name, content string) error {
 	return err
 }
 
-func (s *xlsxSheet) heading(h string) { s.inline(h, styleHeading) }
+func (s *xlsxSheet) heading(h string) {
+	if formula(h) {
+		s.inline(h, styleQuotedHeading)
+		return
+	}
+	s.inline(h, styleHeading)
+}
 
 func (s *xlsxSheet) text(text string) {
 	switch {

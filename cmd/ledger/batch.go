@@ -5,18 +5,16 @@ import (
 	"crypto/sha256"
 	"encoding/csv"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
+	"maps"
 	"net/http"
 	"net/url"
 	"os"
 	"path/filepath"
 	"slices"
 	"strings"
-	"text/tabwriter"
-	"time"
 
 	"github.com/khata-ledger/khata/adapters/batchfile"
 )
@@ -25,7 +23,10 @@ import (
 type batchCommand struct {
 	Submit   batchSubmit   `cmd:"" help:"Submit a file of payouts: .csv, .json or .ndjson."`
 	Status   batchStatus   `cmd:"" help:"Show a batch; with --watch until it has ended."`
+	Approve  batchApprove  `cmd:"" help:"Approve a batch that another key has submitted."`
+	Reject   batchReject   `cmd:"" help:"Reject a batch that waits for approval: nothing of it is paid."`
 	Cancel   batchCancel   `cmd:"" help:"Stop a batch: what is not paid yet never will be."`
+	Retry    batchRetry    `cmd:"" name:"retry-failed" help:"Submit those items of a batch again that definitely failed."`
 	Template batchTemplate `cmd:"" help:"Print a CSV to fill in."`
 }
 
@@ -43,9 +44,28 @@ func (e ending) check() error {
 	return nil
 }
 
+// batchTerms are what a batch is submitted under.
+type batchTerms struct {
+	Mode       string `enum:",partial,atomic" default:"" help:"partial: each item is paid or refused by itself (that is usual). atomic: all are, or none is." placeholder:"MODE"`
+	Approval   string `enum:",none,required" default:"" help:"required: another key must approve it. Your rule may ask for more in any case." placeholder:"APPROVAL"`
+	Queue      bool   `env:"-" help:"What the balance does not cover waits, instead of being refused."`
+	ScheduleAt string `help:"When it begins, such as 2026-04-01T09:30:00+05:30; without it, at once." placeholder:"TIME"`
+}
+
+// options are those that were given, by the API's names.
+func (b batchTerms) options() map[string]string {
+	all := map[string]string{"mode": b.Mode, "approval": b.Approval, "schedule_at": b.ScheduleAt}
+	if b.Queue {
+		all["on_insufficient_balance"] = batchfile.BalanceQueue
+	}
+	maps.DeleteFunc(all, func(_, value string) bool { return value == "" })
+	return all
+}
+
 type batchSubmit struct {
 	apiFlags
 	ending
+	batchTerms
 	File   string `arg:"" type:"existingfile" help:"File of payouts."`
 	Ref    string `help:"The batch's reference: the same one with the same content is never paid twice. Without it, made of the file's name and content; a JSON file holds its own." placeholder:"REF"`
 	DryRun bool   `help:"Check and price only; keep nothing."`
@@ -83,8 +103,8 @@ func (c *batchSubmit) form() (mediaType string, query url.Values, err error) {
 	}
 	switch ext := strings.ToLower(filepath.Ext(c.File)); ext {
 	case ".json":
-		if c.Ref != "" {
-			return "", nil, usagef("--ref: a JSON file says its batch_ref itself")
+		if c.Ref != "" || len(c.options()) > 0 {
+			return "", nil, usagef("--ref, --mode, --approval, --queue, --schedule-at: a JSON file says its batch_ref and its options itself")
 		}
 		return "application/json", query, nil
 	case ".csv":
@@ -101,6 +121,9 @@ func (c *batchSubmit) form() (mediaType string, query url.Values, err error) {
 		}
 	}
 	query.Set("batch_ref", ref)
+	for name, value := range c.options() {
+		query.Set(name, value)
+	}
 	return mediaType, query, nil
 }
 
@@ -145,49 +168,6 @@ func (c *batchStatus) Run(ctx context.Context, t *terminal) error {
 	return b.print(t, c.JSON)
 }
 
-// Gaps between two looks at a batch.
-const (
-	firstLook = 200 * time.Millisecond
-	lastLook  = 3 * time.Second
-)
-
-// end waits for the end of a batch, prints a summary, and writes what was not paid.
-func (e ending) end(ctx context.Context, t *terminal, api *apiFlags, id string) error {
-	tell, finish := t.progress("paying")
-	var b batchJSON
-	for gap := firstLook; ; gap = min(2*gap, lastLook) {
-		seen, err := api.batch(ctx, id)
-		var refused *apiRefusal
-		switch {
-		case errors.As(err, &refused):
-			return errors.Join(err, finish())
-		case err != nil && ctx.Err() == nil: // the server may be starting again
-			t.logger().Warn("the server cannot be asked; trying on", "error", err)
-		case err == nil:
-			if b = seen; tell != nil {
-				tell(b.Total-b.Counts["pending"], b.Total)
-			}
-		}
-		if err == nil && b.ended() {
-			break
-		}
-		select {
-		case <-ctx.Done():
-			return errors.Join(fmt.Errorf("batch %s goes on; look at it again with `ledger batch status %s --watch`", id, id), finish())
-		case <-time.After(gap):
-		}
-	}
-	if err := finish(); err != nil {
-		return err
-	}
-	if e.Failures != "" {
-		if err := t.writeOut(e.Failures, func(w io.Writer) error { return api.failures(ctx, id, w) }); err != nil {
-			return err
-		}
-	}
-	return b.print(t, e.JSON)
-}
-
 // unpaid are the statuses of items whose beneficiary has no money.
 func unpaid(status string) bool {
 	return slices.Contains([]string{"failed", "refunded", "rejected", "cancelled"}, status)
@@ -230,71 +210,7 @@ func (a *apiFlags) failures(ctx context.Context, id string, w io.Writer) error {
 	return out.Error()
 }
 
-type batchCancel struct {
-	apiFlags
-	reasonFlag
-	ID string `arg:"" help:"Batch."`
-}
-
-// Run cancels.
-func (c *batchCancel) Run(ctx context.Context, t *terminal) error {
-	reason, err := c.why()
-	if err != nil {
-		return err
-	}
-	var b batchJSON
-	if err := c.post(ctx, pathBatches+"/"+url.PathEscape(c.ID)+"/cancel", map[string]string{"reason": reason}, &b); err != nil {
-		return err
-	}
-	return b.print(t, true)
-}
-
 type batchTemplate struct{}
 
 // Run prints the template.
 func (batchTemplate) Run(t *terminal) error { return batchfile.WriteTemplate(t.out) }
-
-// batchJSON is a batch as the API shows it.
-type batchJSON struct {
-	ID         string                 `json:"batch_id,omitempty"`
-	Ref        string                 `json:"batch_ref"`
-	Status     string                 `json:"status,omitempty"`
-	Total      int64                  `json:"count"`
-	Amount     json.Number            `json:"total_amount"`
-	Commission json.Number            `json:"commission"`
-	Counts     map[string]int64       `json:"counts,omitempty"`
-	Sums       map[string]json.Number `json:"sums,omitempty"`
-}
-
-// ended tells whether every item has its outcome.
-func (b *batchJSON) ended() bool {
-	return b.Status == "completed" || b.Status == "rejected" || b.Status == "cancelled" && b.Counts["pending"] == 0
-}
-
-func (a *apiFlags) batch(ctx context.Context, id string) (b batchJSON, err error) {
-	return b, a.call(ctx, http.MethodGet, pathBatches+"/"+url.PathEscape(id), "", nil, &b)
-}
-
-// print shows a batch as a table, or as JSON.
-func (b *batchJSON) print(t *terminal, asJSON bool) error {
-	if asJSON {
-		return t.answer(b)
-	}
-	if b.ID != "" {
-		if _, err := fmt.Fprintf(t.out, "%s  %s  %s\n", b.ID, b.Ref, b.Status); err != nil {
-			return err
-		}
-	}
-	rows := []string{"\titems\tamount\t", fmt.Sprintf("all\t%d\t%s\t", b.Total, b.Amount)}
-	for _, status := range []string{"pending", "queued", "success", "refunded", "failed", "rejected", "cancelled"} {
-		if n := b.Counts[status]; n > 0 {
-			rows = append(rows, fmt.Sprintf("%s\t%d\t%s\t", status, n, b.Sums[status]))
-		}
-	}
-	rows = append(rows, fmt.Sprintf("commission\t\t%s\t", b.Commission))
-	w := tabwriter.NewWriter(t.out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	if _, err := fmt.Fprintln(w, strings.Join(rows, "\n")); err != nil {
-		return err
-	}
-	return w.Flush()
-}

@@ -29,7 +29,7 @@ func (w *world) announced(m testMerchant, ref string) string {
 	err := deciding(w.t.Context(), flags, &terminal{&bytes.Buffer{}, &bytes.Buffer{}}, func(_ *stores, l *ledger.Ledger) error {
 		_, err := l.SubmitBatch(w.t.Context(), batch.Submit{
 			Base: batch.Base{Of: of, At: present(), Actor: "key:test"}, Ref: ref, Digest: ref,
-			Terms: batch.Terms{Approval: batch.NoApproval}, Count: 2, Amount: money.MustParse("2000", money.INR), Commission: money.MustParse("20", money.INR),
+			Terms: batch.Terms{Approval: batch.NoApproval, Rule: 1}, Count: 2, Amount: money.MustParse("2000", money.INR), Commission: money.MustParse("20", money.INR),
 		}, eventstore.Origin{Actor: "key:test"})
 		return err
 	})

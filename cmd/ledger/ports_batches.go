@@ -11,6 +11,8 @@ import (
 	"github.com/khata-ledger/khata/adapters/batchfile"
 	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
 	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/projections"
 )
@@ -32,7 +34,7 @@ func (v openBatches) Unfinished(ctx context.Context, after string, limit int) ([
 	}
 	list := make([]batches.Unfinished, len(rows))
 	for i, r := range rows {
-		list[i] = batches.Unfinished{Of: batch.Of{Merchant: r.Merchant, Currency: r.Currency, Batch: r.ID}, Receiving: r.Status == batch.Receiving}
+		list[i] = batches.Unfinished{Of: batch.Of{Merchant: r.Merchant, Currency: r.Currency, Batch: r.ID}, Status: r.Status}
 	}
 	return list, nil
 }
@@ -44,13 +46,29 @@ type batchService struct{ *batches.Service }
 func (s batchService) Submit(ctx context.Context, b klyropay.BatchSubmission, items iter.Seq2[klyropay.BatchPayout, error]) (batch.Batch, bool, error) {
 	return s.Service.Submit(ctx, batches.Request{
 		Merchant: b.Merchant, Ref: b.Ref, Digest: b.Digest, Terms: b.Terms, Count: b.Count, Amount: b.Amount, Commission: b.Commission, Origin: b.Origin,
-	}, func(yield func(batches.Item, error) bool) {
+		Columns: b.Columns,
+	}, batchItems(items))
+}
+
+// Stopper says for which item a batch cannot be held as a whole now.
+func (s batchService) Stopper(ctx context.Context, m merchant.Merchant, items iter.Seq2[klyropay.BatchPayout, error]) (int, string, error) {
+	return s.Service.Stopper(ctx, batch.Of{Merchant: m.ID, Currency: m.Plan.Currency}, batchItems(items), func(a money.Amount) (money.Amount, error) {
+		charge, err := m.Plan.PayoutCharge(a)
+		if err != nil {
+			return a, err
+		}
+		return a.Add(charge.Commission), nil
+	})
+}
+
+func batchItems(items iter.Seq2[klyropay.BatchPayout, error]) iter.Seq2[batches.Item, error] {
+	return func(yield func(batches.Item, error) bool) {
 		for p, err := range items {
 			if !yield(batches.Item(p), err) {
 				return
 			}
 		}
-	})
+	}
 }
 
 // batchFiles is package batchfile as the API asks for it.
@@ -96,6 +114,11 @@ func (batchFiles) Read(body io.Reader, r klyropay.BatchReading) (klyropay.BatchR
 	}
 	report := batchReport(reader)
 	report.Whole = whole
+	if r.Format == klyropay.BatchCSV {
+		for _, c := range reader.Columns() {
+			report.Columns = append(report.Columns, batch.Column{Field: c.Field, Name: c.Header})
+		}
+	}
 	return report, nil
 }
 
@@ -118,17 +141,24 @@ func batchReport(r *batchfile.Reader) klyropay.BatchReport {
 		out.Options.ScheduleAt = options.ScheduleAt.Format(time.RFC3339Nano)
 	}
 	for _, p := range report.Problems {
-		out.Problems = append(out.Problems, klyropay.BatchProblem(p))
+		out.Problems = append(out.Problems, klyropay.BatchProblem{Line: p.Line, Column: p.Column, Field: p.Field, Index: p.Index, Message: p.Message})
 	}
 	return out
 }
 
-// Results begins a file of results.
-func (batchFiles) Results(sheet klyropay.BatchSheet, w io.Writer) klyropay.BatchResults {
-	if sheet == klyropay.SheetXLSX {
-		return batchResults{batchfile.NewXLSXResults(w, batchfile.DefaultColumns())}
+// Results begins a file of results, with the columns that the batch came in.
+func (batchFiles) Results(sheet klyropay.BatchSheet, columns []batch.Column, w io.Writer) klyropay.BatchResults {
+	as := batchfile.DefaultColumns()
+	if len(columns) > 0 {
+		as = nil
 	}
-	return batchResults{batchfile.NewCSVResults(w, batchfile.DefaultColumns())}
+	for _, c := range columns {
+		as = append(as, batchfile.Column{Field: c.Field, Header: c.Name})
+	}
+	if sheet == klyropay.SheetXLSX {
+		return batchResults{batchfile.NewXLSXResults(w, as)}
+	}
+	return batchResults{batchfile.NewCSVResults(w, as)}
 }
 
 // Template writes a CSV to fill in.

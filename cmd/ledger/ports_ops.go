@@ -34,7 +34,7 @@ func (d deliveries) Resend(ctx context.Context, id string) (ops.Delivery, error)
 func operatorsDelivery(d *webhook.Delivery) ops.Delivery {
 	out := ops.Delivery{
 		ID: d.ID, Merchant: d.Merchant, Transaction: d.Transaction, Event: d.Type, Position: d.Position.String(),
-		PaymentStatus: string(d.Status), Status: string(d.State), Attempts: d.Attempts, CreatedAt: d.CreatedAt, DeliveredAt: d.DeliveredAt,
+		PaymentStatus: d.Status, Status: string(d.State), Attempts: d.Attempts, CreatedAt: d.CreatedAt, DeliveredAt: d.DeliveredAt,
 	}
 	if d.State == webhook.Pending {
 		out.NextAttemptAt = d.Due

@@ -84,6 +84,7 @@ func detail(data []byte) (string, error) {
 	for _, part := range []struct{ field, words string }{
 		{"amount", "amount"}, {"commission", "commission"}, {"asked", "asked"}, {"attempt", "attempt"}, {"utr", "utr"},
 		{"return_reference", "return"}, {"suspense", "suspense"}, {"detail", "the bank says"}, {"reason", "reason"},
+		{"note", "note"}, {"item", "item"}, {"missing", "approvals missing"}, {"upto", "up to item"}, {"chunk", "chunk"},
 	} {
 		if value := strings.Trim(string(told[part.field]), `"`); value != "" {
 			out = append(out, part.words+" "+value)

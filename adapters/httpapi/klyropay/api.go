@@ -202,17 +202,20 @@ const (
 	PathBatch         = PathBatches + "/{batch_id}"
 	PathBatchItems    = PathBatch + "/items"
 	PathBatchResults  = PathBatch + "/results"
+	PathBatchApprove  = PathBatch + "/approve"
+	PathBatchReject   = PathBatch + "/reject"
 	PathBatchCancel   = PathBatch + "/cancel"
+	PathBatchRetry    = PathBatch + "/retry-failed"
 )
 
 // Register adds the API's routes.
 func (a *API) Register(rt *httpapi.Router) {
 	get, post := http.MethodGet, http.MethodPost
-	rt.Handle(post, PathPayinCreate, a.guard(access{service: merchant.Payin}, a.creation(a.payinCreation())))
+	rt.Handle(post, PathPayinCreate, a.guard(access{merchant.Payin, whoMakes()}, a.creation(a.payinCreation())))
 	rt.Handle(get, PathPayinStatus, a.guard(access{service: merchant.Payin}, a.payinByRef))
 	rt.Handle(get, PathPayinOrder, a.guard(access{service: merchant.Payin}, a.payinByOrder))
 	rt.Handle(get, PathPayins, a.guard(access{service: merchant.Payin}, a.payins))
-	rt.Handle(post, PathPayoutProcess, a.guard(access{service: merchant.Payout, full: true}, a.creation(a.payoutCreation())))
+	rt.Handle(post, PathPayoutProcess, a.guard(access{merchant.Payout, whoPays()}, a.creation(a.payoutCreation())))
 	rt.Handle(get, PathPayouts, a.guard(access{service: merchant.Payout}, a.payouts))
 	rt.Handle(get, PathPayout, a.guard(access{service: merchant.Payout}, a.payout))
 	rt.Handle(get, PathPayoutByRequest, a.guard(access{service: merchant.Payout}, a.payoutByRequest))
@@ -220,13 +223,16 @@ func (a *API) Register(rt *httpapi.Router) {
 	if a.ports.Batches == nil {
 		return
 	}
-	rt.Handle(post, PathBatches, a.guard(access{service: merchant.Payout, full: true}, a.submitBatch))
+	rt.Handle(post, PathBatches, a.guard(access{merchant.Payout, whoMakes()}, a.submitBatch))
 	rt.Handle(get, PathBatches, a.guard(access{service: merchant.Payout}, a.batches))
 	rt.Handle(get, PathBatchTemplate, a.guard(access{service: merchant.Payout}, a.batchTemplate))
 	rt.Handle(get, PathBatch, a.guard(access{service: merchant.Payout}, a.batch))
 	rt.Handle(get, PathBatchItems, a.guard(access{service: merchant.Payout}, a.batchItems))
 	rt.Handle(get, PathBatchResults, a.guard(access{service: merchant.Payout}, a.batchResults))
-	rt.Handle(post, PathBatchCancel, a.guard(access{service: merchant.Payout, full: true}, a.cancelBatch))
+	rt.Handle(post, PathBatchApprove, a.guard(access{merchant.Payout, whoDecides()}, a.approveBatch))
+	rt.Handle(post, PathBatchReject, a.guard(access{merchant.Payout, whoDecides()}, a.rejectBatch))
+	rt.Handle(post, PathBatchCancel, a.guard(access{service: merchant.Payout}, a.cancelBatch))
+	rt.Handle(post, PathBatchRetry, a.guard(access{merchant.Payout, whoMakes()}, a.retryBatch))
 }
 
 // india is Asia/Kolkata, which has had no other offset since 1945.

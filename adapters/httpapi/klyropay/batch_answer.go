@@ -1,6 +1,7 @@
 package klyropay
 
 import (
+	"cmp"
 	"context"
 	"maps"
 	"net/http"
@@ -81,6 +82,9 @@ func writeBatchProblems(w http.ResponseWriter, options problems, report BatchRep
 		b = appendPlace(append(b, `,"line":`...), p.Line)
 		b = appendPlace(append(b, `,"column":`...), p.Column)
 		b = httpapi.AppendOptional(append(b, `,"field":`...), p.Field)
+		if p.RequestID != "" {
+			b = httpapi.AppendString(append(b, `,"partner_request_id":`...), p.RequestID)
+		}
 		b = httpapi.AppendString(append(b, `,"message":`...), p.Message)
 		b = append(b, '}')
 	}
@@ -112,6 +116,9 @@ func (p BatchProblem) String() string {
 			places = append(places, at.name+strconv.Itoa(at.n))
 		}
 	}
+	if p.RequestID != "" {
+		places = append(places, "partner_request_id "+p.RequestID)
+	}
 	where := strings.Join(places, ", ")
 	switch {
 	case p.Field != "" && where != "":
@@ -141,12 +148,16 @@ func appendSums(b []byte, amount, commission money.Amount) []byte {
 
 // itemStatuses are what an item of a batch can be, in the order of answers.
 func itemStatuses() []string {
-	return []string{itemPending, "success", "refunded", "failed", itemRejected, itemCancelled}
+	return []string{itemPending, itemQueued, itemSuccess, itemRefunded, itemFailed, itemRejected, itemCancelled}
 }
 
-// Statuses of items that are no payouts. A pending one may be a payout.
+// Statuses of items. Those that are queued, rejected and cancelled are no payouts; a pending one may be one.
 const (
 	itemPending   = "pending"
+	itemQueued    = "queued"
+	itemSuccess   = "success"
+	itemRefunded  = "refunded"
+	itemFailed    = "failed"
 	itemRejected  = "rejected"
 	itemCancelled = "cancelled"
 )
@@ -165,8 +176,37 @@ func appendSummary(b []byte, row *projections.BatchRow) []byte {
 	b = httpapi.AppendString(append(b, `,"submitted_by":`...), row.By)
 	b = httpapi.AppendOptional(append(b, `,"decided_by":`...), row.Decided)
 	b = httpapi.AppendOptional(append(b, `,"reason":`...), row.Reason)
+	b = appendTerms(b, row)
 	b = httpapi.AppendTime(append(b, `,"created_at":`...), row.CreatedAt)
 	return httpapi.AppendTime(append(b, `,"updated_at":`...), row.UpdatedAt)
+}
+
+// appendTerms appends what a batch was submitted under, and how far that has come.
+func appendTerms(b []byte, row *projections.BatchRow) []byte {
+	t := &row.Terms
+	needed := 0
+	if t.Approval == batch.ApprovalRequired {
+		needed = max(t.Checkers, 1)
+	}
+	b = httpapi.AppendString(append(b, `,"mode":`...), string(cmp.Or(t.Mode, batch.Partial)))
+	b = httpapi.AppendString(append(b, `,"approval":`...), string(cmp.Or(t.Approval, batch.NoApproval)))
+	b = strconv.AppendInt(append(b, `,"approvals":{"needed":`...), int64(needed), 10)
+	b = strconv.AppendInt(append(b, `,"given":`...), int64(len(row.Approvals)), 10)
+	b = append(b, `,"by":[`...)
+	for i, who := range row.Approvals {
+		if i > 0 {
+			b = append(b, ',')
+		}
+		b = httpapi.AppendString(b, who)
+	}
+	b = httpapi.AppendString(append(b, `]},"on_insufficient_balance":`...), string(cmp.Or(t.Shortage, batch.RefuseShort)))
+	b = httpapi.AppendTime(append(b, `,"schedule_at":`...), t.ScheduleAt)
+	b = httpapi.AppendOptional(append(b, `,"retry_of":`...), t.RetryOf)
+	if row.Stopper == 0 {
+		return append(b, `,"stopped_by":null`...)
+	}
+	b = strconv.AppendInt(append(b, `,"stopped_by":{"index":`...), int64(row.Stopper), 10)
+	return append(httpapi.AppendString(append(b, `,"reason":`...), row.Reason), '}')
 }
 
 // appendBatch appends a batch with what has become of its items.
@@ -180,7 +220,7 @@ func appendBatch(b []byte, row *projections.BatchRow, tally projections.BatchTal
 		}
 		n := tally[status].Count
 		b = strconv.AppendInt(append(httpapi.AppendString(b, status), ':'), n, 10)
-		if status != itemPending {
+		if status != itemPending && status != itemQueued {
 			open -= n
 		}
 	}
@@ -204,7 +244,7 @@ func appendBatch(b []byte, row *projections.BatchRow, tally projections.BatchTal
 }
 
 // whole is the tally of all items that a batch was announced with. Those that were never received, of a batch that was cut short, are
-// pending, or cancelled with it.
+// pending, or cancelled or rejected with it.
 func whole(row *projections.BatchRow, tally projections.BatchTally) projections.BatchTally {
 	missing, amount := int64(row.Count), row.Amount
 	for _, t := range tally {
@@ -216,8 +256,8 @@ func whole(row *projections.BatchRow, tally projections.BatchTally) projections.
 		return tally
 	}
 	status := itemPending
-	if row.Status == batch.Cancelled {
-		status = itemCancelled
+	if row.Status == batch.Cancelled || row.Status == batch.Rejected { // the names of items' statuses too
+		status = string(row.Status)
 	}
 	all := projections.BatchTally{}
 	maps.Copy(all, tally)
@@ -242,7 +282,7 @@ func (a *API) showBatch(w http.ResponseWriter, r *http.Request, wait time.Durati
 	if wait > 0 {
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
-	row, tally := begun(b)
+	row, tally := begun(b), projections.BatchTally(nil)
 	if wait == 0 && status == http.StatusAccepted {
 		writeBatch(w, status, &row, tally)
 		return
@@ -260,17 +300,13 @@ func (a *API) showBatch(w http.ResponseWriter, r *http.Request, wait time.Durati
 	writeBatch(w, status, &row, tally)
 }
 
-// begun is a batch whose items are all still to be paid.
-func begun(b *batch.Batch) (projections.BatchRow, projections.BatchTally) {
-	row := projections.BatchRow{
+// begun is a batch as it was made: its items are all still to be paid, or rejected with it.
+func begun(b *batch.Batch) projections.BatchRow {
+	return projections.BatchRow{
 		ID: b.Batch, Ref: b.Ref, Merchant: b.Merchant, Currency: b.Currency, Digest: b.Digest, Status: b.Status, Count: b.Count,
 		Amount: b.Amount, Commission: b.Commission, By: b.By, Decided: b.Decided, Reason: b.Reason, CreatedAt: b.At, UpdatedAt: b.At,
+		Terms: b.Terms, Approvals: b.Approvals, Stopper: b.Stopper,
 	}
-	pending := projections.BatchTally{}
-	t := pending[itemPending]
-	t.Count, t.Amount = int64(b.Count), b.Amount
-	pending[itemPending] = t
-	return row, pending
 }
 
 // awaitBatch looks at a batch until it has ended, the wait is over or the client has gone, at growing intervals. It returns the batch as

@@ -12,6 +12,7 @@ import (
 	"strings"
 
 	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/money"
 )
 
@@ -126,7 +127,13 @@ func (p *plainReading) csv(body io.Reader) error {
 		return err
 	}
 	header[0] = strings.TrimPrefix(header[0], "\ufeff")
-	p.column = func(field string) int { return 1 + slices.Index(header, field) }
+	var names []string
+	for _, name := range header {
+		field := strings.ToLower(strings.ReplaceAll(name, " ", "_"))
+		names = append(names, field)
+		p.report.Columns = append(p.report.Columns, batch.Column{Field: field, Name: name})
+	}
+	p.column = func(field string) int { return 1 + slices.Index(names, field) }
 	for {
 		row, err := in.Read()
 		switch {
@@ -195,21 +202,37 @@ func (plainFiles) Template(w io.Writer) error {
 }
 
 // Results writes both formats alike; the workbook only says that it is one.
-func (plainFiles) Results(sheet klyropay.BatchSheet, w io.Writer) klyropay.BatchResults {
+func (plainFiles) Results(sheet klyropay.BatchSheet, columns []batch.Column, w io.Writer) klyropay.BatchResults {
 	out := bufio.NewWriterSize(w, 4096)
 	if sheet == klyropay.SheetXLSX {
 		fmt.Fprintln(out, "workbook")
 	}
-	fmt.Fprintln(out, csvHeader+",transaction_id,status,utr,failure_reason")
-	return &plainResults{out}
+	if len(columns) == 0 {
+		for field := range strings.SplitSeq(csvHeader, ",") {
+			columns = append(columns, batch.Column{Field: field, Name: field})
+		}
+	}
+	for _, c := range columns {
+		fmt.Fprint(out, c.Name, ",")
+	}
+	fmt.Fprintln(out, "transaction_id,status,utr,failure_reason")
+	return &plainResults{out, columns}
 }
 
-type plainResults struct{ out *bufio.Writer }
+type plainResults struct {
+	out     *bufio.Writer
+	columns []batch.Column
+}
 
 func (p *plainResults) Write(e *klyropay.BatchEntry, o klyropay.BatchOutcome) error {
-	_, err := fmt.Fprintln(p.out, strings.Join([]string{
-		e.MobileNo, e.BeneficiaryName, e.AccountNo, e.IFSC, e.BankName, e.Amount.Fixed(), e.TransferType, e.PartnerRequestID, o.TransactionID, o.Status, o.UTR, o.FailureReason,
-	}, ","))
+	fields := map[string]string{
+		"mobile_no": e.MobileNo, "beneficiary_name": e.BeneficiaryName, "account_no": e.AccountNo, "ifsc": e.IFSC, "bank_name": e.BankName,
+		"amount": e.Amount.Fixed(), "transfer_type": e.TransferType, "partner_request_id": e.PartnerRequestID,
+	}
+	for _, c := range p.columns {
+		fmt.Fprint(p.out, fields[c.Field], ",")
+	}
+	_, err := fmt.Fprintln(p.out, strings.Join([]string{o.TransactionID, o.Status, o.UTR, o.FailureReason}, ","))
 	return err
 }
 

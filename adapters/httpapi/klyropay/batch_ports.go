@@ -23,17 +23,27 @@ type Batches interface {
 	// Cancel stops what is not drawn yet, and returns the batch; one that is cancelled already as it is. domain.NotFound for another
 	// merchant's, too; domain.Stale when there is nothing left to stop.
 	Cancel(ctx context.Context, of batch.Of, reason string, o eventstore.Origin) (batch.Batch, error)
+	// Approve allows a batch, together with as many others as it needs; o.Actor is who approves. A second approval of the same actor changes nothing. domain.NotFound; domain.Forbidden to who submitted the
+	// batch; domain.Stale when it waits for no approval, or was submitted under another rule.
+	Approve(ctx context.Context, of batch.Of, note string, o eventstore.Origin) (batch.Batch, error)
+	// Reject refuses a batch that waits for approval. domain.NotFound, domain.Stale, and domain.Invalid without a reason.
+	Reject(ctx context.Context, of batch.Of, reason string, o eventstore.Origin) (batch.Batch, error)
+	// Stopper says which of the items of a batch, all of which or none are to be paid, could not be paid now, and why: the first one whose
+	// partner_request_id was used before, or that the balance does not cover together with those before it. It is 0 when all could. It keeps
+	// and holds nothing.
+	Stopper(ctx context.Context, m merchant.Merchant, items iter.Seq2[BatchPayout, error]) (index int, reason string, err error)
 }
 
 // BatchSubmission announces a batch whose items have been checked.
 type BatchSubmission struct {
 	Merchant   merchant.Merchant
 	Ref        string
-	Digest     string // SHA-256 of items and terms, hexadecimal; independent of the format that they came in
-	Terms      batch.Terms
+	Digest     string      // SHA-256 of items and options, hexadecimal; independent of the format that they came in, of rules and of roles
+	Terms      batch.Terms // at least: the merchant's approval rule may ask for more by now
 	Count      int
-	Amount     money.Amount // of all items
-	Commission money.Amount // of all items, by the merchant's plan; includes tax
+	Amount     money.Amount   // of all items
+	Commission money.Amount   // of all items, by the merchant's plan; includes tax
+	Columns    []batch.Column // of the file that it came in; none where it came in another way
 	Origin     eventstore.Origin
 }
 
@@ -84,8 +94,8 @@ type BatchFiles interface {
 	// All that is wrong with form or values is in the report: not well-formed, no item, too many, an item for the second time
 	// (by its partner_request_id, or without one as a whole). An error is one of body's or Take's, wrapped.
 	Read(body io.Reader, r BatchReading) (BatchReport, error)
-	// Results begins a file of results.
-	Results(sheet BatchSheet, w io.Writer) BatchResults
+	// Results begins a file of results that has these columns before those of the outcome; without columns, all fields of an item.
+	Results(sheet BatchSheet, columns []batch.Column, w io.Writer) BatchResults
 	// Template writes a CSV to fill in.
 	Template(w io.Writer) error
 }
@@ -105,12 +115,14 @@ type BatchReading struct {
 // BatchReport says what was in a body.
 type BatchReport struct {
 	Options  BatchOptions   // of a JSON body; else empty
+	Columns  []batch.Column // of a CSV, in its order, as its header calls them; else none
 	Whole    bool           // the body was read to its end: what is not in Options was not given
 	Problems []BatchProblem // the first ones
 	Total    int            // of all problems
 }
 
-// BatchOptions are what a batch says beside its items, as given. "" is what was not given.
+// BatchOptions are what a batch says beside its items, as given; once they are found good and complete, with the defaults, and the time
+// as the API writes it. "" is what was not given.
 type BatchOptions struct {
 	BatchRef              string
 	Mode                  string
@@ -139,6 +151,8 @@ type BatchProblem struct {
 	Field   string // "": the item or the body as a whole
 	Index   int    // of the item, from 1; 0: the body
 	Message string
+
+	RequestID string // of the item, where the body that is answered does not show it; else ""
 }
 
 // FieldProblem is what is wrong with the value of a field. The message goes on from the field's name: "must be 8 to 20 digits".

@@ -8,12 +8,9 @@ import (
 	"strconv"
 	"strings"
 
-	"github.com/google/uuid"
-
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
-	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/projections"
 )
 
@@ -238,9 +235,9 @@ func (a *API) itemPage(ctx context.Context, row *projections.BatchRow, q itemQue
 	return items, strconv.Itoa(last), nil
 }
 
-// transaction is the id of an item's payout; "" when there will be none.
+// transaction is the id of an item's payout; "" while there is none: until then nothing can be asked about it, and there may never be one.
 func transaction(i *projections.BatchItem) string {
-	if i.Status == itemRejected || i.Status == itemCancelled {
+	if !i.Drawn {
 		return ""
 	}
 	return i.Payment
@@ -248,7 +245,7 @@ func transaction(i *projections.BatchItem) string {
 
 // failureReason is why an item was not paid; "" when it was, or may be yet.
 func failureReason(i *projections.BatchItem) string {
-	if i.Status == itemPending || i.Status == "success" {
+	if i.Status == itemPending || i.Status == itemQueued || i.Status == itemSuccess {
 		return ""
 	}
 	return i.Reason
@@ -274,56 +271,4 @@ func (a *API) appendItem(ctx context.Context, b []byte, i *projections.BatchItem
 	b = httpapi.AppendOptional(append(b, `,"failure_reason":`...), failureReason(i))
 	b = httpapi.AppendTime(append(b, `,"updated_at":`...), i.UpdatedAt)
 	return append(b, '}'), nil
-}
-
-// cancelBatch stops a batch by hand. It is the same however often it is asked for, so an Idempotency-Key has nothing to do.
-func (a *API) cancelBatch(w http.ResponseWriter, r *http.Request, c *caller) {
-	id := r.PathValue("batch_id")
-	body, ok := a.readBody(w, r)
-	if !ok {
-		return
-	}
-	object, err := httpapi.DecodeObject(body)
-	if err != nil {
-		httpapi.Fail(w, http.StatusBadRequest, httpapi.MessageMalformed)
-		return
-	}
-	f := &form{body: object}
-	reason := f.ruled("reason", true, reasonFault)
-	if len(f.problems) > 0 {
-		f.problems.write(w)
-		return
-	}
-	if !isBatchID(id) {
-		httpapi.Fail(w, http.StatusNotFound, messageBatchUnknown)
-		return
-	}
-	command, err := uuid.NewV7()
-	if err != nil {
-		a.fault(w, r, "making a command id", err)
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), a.opts.SubmitWithin)
-	defer cancel()
-	of := batch.Of{Merchant: c.merchant.ID, Currency: c.merchant.Plan.Currency, Batch: id}
-	if _, err := a.ports.Batches.Cancel(ctx, of, reason, origin(c, command, claim{body: hash(body)}, body)); err != nil {
-		a.refuseBatch(w, r, "cancelling a batch", err, messageBatchEnded)
-		return
-	}
-	if row := a.findBatch(w, r, c); row != nil {
-		a.tellBatch(w, r, row)
-	}
-}
-
-// reasonFault allows what an event can hold.
-func reasonFault(s string) string {
-	switch {
-	case strings.TrimSpace(s) == "":
-		return "must not be blank"
-	case len(s) > batch.MaxReason:
-		return "must not be longer than " + strconv.Itoa(batch.MaxReason) + " bytes"
-	case strings.ContainsFunc(s, unprintable) || !eventstore.ValidText(s):
-		return "must not contain control characters"
-	}
-	return ""
 }

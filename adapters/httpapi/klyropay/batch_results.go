@@ -51,7 +51,7 @@ func (a *API) batchResults(w http.ResponseWriter, r *http.Request, c *caller) {
 	if r.Method == http.MethodHead {
 		return
 	}
-	if err := a.writeResults(w, r, row, a.ports.BatchFiles.Results(sheet, w), page); err != nil {
+	if err := a.writeResults(w, r, row, a.ports.BatchFiles.Results(sheet, row.Columns, w), page); err != nil {
 		if r.Context().Err() == nil {
 			a.opts.Logger.Warn("the results of a batch were cut short", "request_id", c.exchange.ID, "batch", row.ID, "error", err)
 		}

@@ -114,11 +114,15 @@ func (s *spool) add(e *BatchEntry) error {
 	return nil
 }
 
-// sum is the digest of the items and of what they are submitted under. batch_ref is the batch's name and no part of it.
-func (s *spool) sum(o BatchOptions) string {
+// sum is the digest of the items and of the options that they are submitted with; of those that retry a batch, of that, too. batch_ref is
+// the batch's name and no part of it.
+func (s *spool) sum(o BatchOptions, retryOf string) string {
 	b := binary.AppendUvarint(s.digest.Sum(nil), uint64(s.items))
 	for _, text := range []string{string(s.currency), o.Mode, o.Approval, o.OnInsufficientBalance, o.ScheduleAt} {
 		b = appendText(b, text)
+	}
+	if retryOf != "" {
+		b = appendText(b, retryOf)
 	}
 	sum := sha256.Sum256(b)
 	return hex.EncodeToString(sum[:])
@@ -159,6 +163,17 @@ func (s *spool) payouts(ref string) iter.Seq2[BatchPayout, error] {
 			}
 		}
 	}
+}
+
+// reference is the partner_request_id of the item of an index.
+func (s *spool) reference(ref string, index int) (string, error) {
+	n := 0
+	for p, err := range s.payouts(ref) {
+		if n++; err != nil || n == index {
+			return p.RequestID, err
+		}
+	}
+	return "", &spoolError{fmt.Errorf("there is no item %d", index)}
 }
 
 // rewind puts what is buffered into the file, and goes to its beginning.

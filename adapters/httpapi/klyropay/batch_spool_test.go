@@ -106,6 +106,27 @@ func TestItemReferences(t *testing.T) {
 	}
 }
 
+// Each id leads to another one, and what only looks like a number is none.
+func TestRetryReferences(t *testing.T) {
+	for id, want := range map[string]string{
+		"X": "X-r1", "X-r1": "X-r2", "X-r9": "X-r10", "X-r1-r9": "X-r1-r10", "-r7": "-r8", "X-r": "X-r-r1", "X-r0": "X-r0-r1", "X-r01": "X-r01-r1", "X-r+1": "X-r+1-r1",
+		"X-r-1": "X-r-1-r1", "X-r1x": "X-r1x-r1", "X-R1": "X-R1-r1", "X-r999999": "X-r1000000", "X-r1000000": "X-r1000000-r1", "X-r99999999999999999999": "X-r99999999999999999999-r1",
+	} {
+		if got := retryReference(id); got != want {
+			t.Errorf("%s is tried again as %s, not %s", id, got, want)
+		}
+	}
+}
+
+// A retry is no other batch that happens to have its items.
+func TestDigestOfARetry(t *testing.T) {
+	s := newTestSpool(t)
+	seen := map[string]bool{s.sum(BatchOptions{}, ""): true, s.sum(BatchOptions{}, "bat_1"): true, s.sum(BatchOptions{}, "bat_2"): true, s.sum(BatchOptions{Mode: "atomic"}, ""): true}
+	if len(seen) != 4 {
+		t.Errorf("%d digests", len(seen))
+	}
+}
+
 // swap changes a byte of the file.
 func swap(s *spool, at int64) error {
 	var b [1]byte

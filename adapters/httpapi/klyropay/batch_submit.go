@@ -1,11 +1,9 @@
 package klyropay
 
 import (
-	"cmp"
 	"context"
 	"errors"
 	"net/http"
-	"net/url"
 	"slices"
 	"time"
 
@@ -24,32 +22,58 @@ const (
 	messageBatchCut     = "Request body was cut off"
 	messageBatchBroken  = "Batch never became whole, nothing of it is paid: use another batch_ref"
 	messageBatchEnded   = "Batch has nothing left to cancel"
-)
-
-// Values of options.
-const (
-	modePartial   = "partial" // each item is accepted or refused by itself
-	balanceReject = "reject"  // what the balance does not cover is refused
+	messageNotAwaiting  = "Batch does not wait for approval"
+	messageRuleChanged  = "Batch was submitted under another approval rule: submit it again"
+	messageOwnBatch     = "Batch was submitted with this key: another one must decide about it"
+	messageBatchOpen    = "Batch has not ended: its failed items can be retried then"
+	messageNoneFailed   = "Batch has no failed items"
 )
 
 // scopeBatches is that of Idempotency-Keys.
 const scopeBatches = http.MethodPost + " " + PathBatches
 
-// batchRequest is what a submission says beside its body.
-type batchRequest struct {
-	format  BatchFormat
-	options BatchOptions // of bodies that cannot hold them
-	dryRun  bool
-	wait    time.Duration // 0: not to wait
-}
-
 // batchDraft is a batch that was read whole, and has nothing wrong with it.
 type batchDraft struct {
 	ref                string
-	options            BatchOptions
+	options            BatchOptions // complete
+	at                 time.Time    // when it begins; zero: at once
+	retryOf            string       // the batch whose failed items these are, if they are
+	columns            []batch.Column
 	count              int
 	amount, commission money.Amount
 	digest             string
+}
+
+func newDraft(o BatchOptions, c money.Currency) *batchDraft {
+	return &batchDraft{options: o, amount: money.Zero(c), commission: money.Zero(c)}
+}
+
+// add prices an item that has nothing wrong with it, and keeps it.
+func (d *batchDraft) add(e *BatchEntry, plan *fee.Plan, items *spool) error {
+	charge, err := plan.PayoutCharge(e.Amount)
+	if err != nil {
+		return err
+	}
+	d.count++
+	d.amount, d.commission = d.amount.Add(e.Amount), d.commission.Add(charge.Commission)
+	return items.add(e)
+}
+
+// fits tells whether the sums can be kept.
+func (d *batchDraft) fits() bool {
+	_, fits := d.amount.Add(d.commission).Minor()
+	return fits
+}
+
+// tooMuch is what is wrong with a batch that does not fit.
+func tooMuch() BatchProblem {
+	return BatchProblem{Field: "items", Message: "add up to more than a batch can be"}
+}
+
+// complete ends a draft: what it is called, and what its content is.
+func (d *batchDraft) complete(items *spool) {
+	d.at = d.options.complete()
+	d.ref, d.digest = d.options.BatchRef, items.sum(d.options, d.retryOf)
 }
 
 // submitBatch takes a batch: read, check and price all of it, then submit it. Nothing is kept of a batch that is refused.
@@ -64,13 +88,15 @@ func (a *API) submitBatch(w http.ResponseWriter, r *http.Request, c *caller) {
 		drain(r.Body)
 		return
 	}
-	if status, b := a.takeBatch(w, r, c, in, claim); b != nil {
+	status, b := a.takeBatch(w, r, c, in, claim, func(items *spool) *batchDraft { return a.readBatch(w, r, c, in, items) })
+	if b != nil {
 		a.showBatch(w, r, in.wait, status, b)
 	}
 }
 
-// takeBatch brings a batch in, and returns it with the status of the answer. It answers for itself when it returns nil.
-func (a *API) takeBatch(w http.ResponseWriter, r *http.Request, c *caller, in batchRequest, claim claim) (int, *batch.Batch) {
+// takeBatch brings a batch in, and returns it with the status of the answer. What read puts into the spool is what is taken. Both answer for
+// themselves when they return nil.
+func (a *API) takeBatch(w http.ResponseWriter, r *http.Request, c *caller, in batchRequest, claim claim, read func(*spool) *batchDraft) (int, *batch.Batch) {
 	leave, ok := a.uploads.enter(r.Context(), w, c.merchant.ID, a.opts.SubmitWithin)
 	if !ok {
 		drain(r.Body)
@@ -88,125 +114,30 @@ func (a *API) takeBatch(w http.ResponseWriter, r *http.Request, c *caller, in ba
 			a.opts.Logger.Warn("the file of a batch could not be closed", "request_id", c.exchange.ID, "error", err)
 		}
 	}()
-	draft := a.readBatch(w, r, c, in, items)
+	draft := read(items)
 	if draft == nil {
 		return 0, nil
 	}
 	allow(w, a.opts.BatchWithin+in.wait)
 	if in.dryRun {
-		httpapi.Write(w, http.StatusOK, batchPriced(draft))
+		if a.admitBatch(r.Context(), w, r, c, draft, items) {
+			httpapi.Write(w, http.StatusOK, batchPriced(draft))
+		}
 		return 0, nil
 	}
-	claim.body = hash([]byte(draft.ref + "\n" + draft.digest))
+	claim.body = claimed(draft.ref, draft.digest)
 	return a.acceptBatch(w, r, c, claim, draft, items)
-}
-
-// batchRequest reads content type, query and preferences. It answers for itself when it returns false.
-func (a *API) batchRequest(w http.ResponseWriter, r *http.Request) (batchRequest, bool) {
-	var in batchRequest
-	var ok bool
-	if in.format, ok = batchFormat(r.Header); !ok {
-		httpapi.Fail(w, http.StatusUnsupportedMediaType, messageBatchType)
-		return in, false
-	}
-	if r.ContentLength > a.opts.MaxBatchBody {
-		httpapi.Fail(w, http.StatusRequestEntityTooLarge, httpapi.MessageTooLarge)
-		return in, false
-	}
-	values, err := url.ParseQuery(r.URL.RawQuery)
-	if err != nil {
-		httpapi.Fail(w, http.StatusBadRequest, httpapi.MessageQuery)
-		return in, false
-	}
-	p := &params{values: values}
-	switch p.text("dry_run") {
-	case "", "false":
-	case "true":
-		in.dryRun = true
-	default:
-		p.problems.add("dry_run", `must be "true" or "false"`)
-	}
-	for _, o := range in.options.named() {
-		switch *o.value = p.text(o.name); {
-		case *o.value != "" && in.format == BatchJSON:
-			p.problems.add(o.name, "belongs into the body")
-		case in.format != BatchJSON && len(values[o.name]) <= 1:
-			o.check(&p.problems)
-		}
-	}
-	if len(p.problems) > 0 {
-		p.problems.write(w)
-		return in, false
-	}
-	in.wait = preferredWait(r.Header)
-	return in, true
-}
-
-// namedOption is an option and its rule.
-type namedOption struct {
-	name     string
-	value    *string
-	required bool
-	fault    rule
-}
-
-// named lists the options in the document's order.
-func (o *BatchOptions) named() []namedOption {
-	return []namedOption{
-		{"batch_ref", &o.BatchRef, true, referenceFault},
-		{"mode", &o.Mode, false, only(modePartial)},
-		{"approval", &o.Approval, false, only(string(batch.NoApproval))},
-		{"on_insufficient_balance", &o.OnInsufficientBalance, false, only(balanceReject)},
-		{"schedule_at", &o.ScheduleAt, false, func(string) string { return "cannot be given: a batch begins at once" }},
-	}
-}
-
-// only is the rule of options that have one value so far.
-func only(value string) rule {
-	return func(s string) string {
-		if s != value {
-			return `must be "` + value + `"`
-		}
-		return ""
-	}
-}
-
-func (o namedOption) check(p *problems) {
-	switch {
-	case *o.value != "":
-		if fault := o.fault(*o.value); fault != "" {
-			p.add(o.name, fault)
-		}
-	case o.required:
-		p.add(o.name, "is required")
-	}
-}
-
-// complete puts the defaults where nothing was given.
-func (o BatchOptions) complete() BatchOptions {
-	o.Mode = cmp.Or(o.Mode, modePartial)
-	o.Approval = cmp.Or(o.Approval, string(batch.NoApproval))
-	o.OnInsufficientBalance = cmp.Or(o.OnInsufficientBalance, balanceReject)
-	return o
 }
 
 // readBatch reads the body into the spool, and checks and prices it. It answers for itself when it returns nil.
 func (a *API) readBatch(w http.ResponseWriter, r *http.Request, c *caller, in batchRequest, items *spool) *batchDraft {
 	plan := c.merchant.Plan
-	d := &batchDraft{options: in.options, amount: money.Zero(plan.Currency), commission: money.Zero(plan.Currency)}
+	d := newDraft(in.options, plan.Currency)
 	body := newUpload(w, r, a.opts.MaxBatchBody)
 	report, err := a.ports.BatchFiles.Read(body, BatchReading{
 		Format: in.format, Currency: plan.Currency, Items: batch.MaxItems, Problems: maxBatchProblems,
 		Check: func(e *BatchEntry) []FieldProblem { return entryProblems(e, plan.Payout) },
-		Take: func(e *BatchEntry) error {
-			charge, err := plan.PayoutCharge(e.Amount)
-			if err != nil {
-				return err
-			}
-			d.count++
-			d.amount, d.commission = d.amount.Add(e.Amount), d.commission.Add(charge.Commission)
-			return items.add(e)
-		},
+		Take:  func(e *BatchEntry) error { return d.add(e, &plan, items) },
 	})
 	var own *spoolError
 	switch {
@@ -227,6 +158,9 @@ func (a *API) readBatch(w http.ResponseWriter, r *http.Request, c *caller, in ba
 	return d.finish(w, r, in, report, items)
 }
 
+// claimed is what an Idempotency-Key stands for that was given with a batch.
+func claimed(ref, digest string) string { return hash([]byte(ref + "\n" + digest)) }
+
 // finish completes a draft by what the reader reports. It answers for itself when it returns nil.
 func (d *batchDraft) finish(w http.ResponseWriter, r *http.Request, in batchRequest, report BatchReport, items *spool) *batchDraft {
 	var wrong problems
@@ -238,8 +172,8 @@ func (d *batchDraft) finish(w http.ResponseWriter, r *http.Request, in batchRequ
 			}
 		}
 	}
-	if _, fits := d.amount.Add(d.commission).Minor(); !fits {
-		report.Problems = append(report.Problems, BatchProblem{Field: "items", Message: "add up to more than a batch can be"})
+	if !d.fits() {
+		report.Problems = append(report.Problems, tooMuch())
 		report.Total++
 	}
 	if len(wrong) > 0 || report.Total > 0 {
@@ -247,8 +181,8 @@ func (d *batchDraft) finish(w http.ResponseWriter, r *http.Request, in batchRequ
 		writeBatchProblems(w, wrong, report)
 		return nil
 	}
-	d.options = d.options.complete()
-	d.ref, d.digest = d.options.BatchRef, items.sum(d.options)
+	d.columns = report.Columns
+	d.complete(items)
 	return d
 }
 
@@ -288,7 +222,7 @@ func entryProblems(e *BatchEntry, t fee.Tariff) []FieldProblem {
 func (a *API) acceptBatch(w http.ResponseWriter, r *http.Request, c *caller, claim claim, d *batchDraft, items *spool) (int, *batch.Batch) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), a.opts.BatchWithin)
 	defer cancel()
-	if claim.given() && !a.freeForBatch(ctx, w, r, &claim) {
+	if claim.given() && !a.freeForBatch(ctx, w, r, &claim) || !a.admitBatch(ctx, w, r, c, d, items) {
 		return 0, nil
 	}
 	id, err := uuid.NewV7()
@@ -297,8 +231,8 @@ func (a *API) acceptBatch(w http.ResponseWriter, r *http.Request, c *caller, cla
 		return 0, nil
 	}
 	b, repeated, err := a.ports.Batches.Submit(ctx, BatchSubmission{
-		Merchant: c.merchant, Ref: d.ref, Digest: d.digest, Terms: batch.Terms{Approval: batch.Approval(d.options.Approval)},
-		Count: d.count, Amount: d.amount, Commission: d.commission, Origin: origin(c, id, claim, nil),
+		Merchant: c.merchant, Ref: d.ref, Digest: d.digest, Terms: d.terms(c),
+		Count: d.count, Amount: d.amount, Commission: d.commission, Columns: d.columns, Origin: origin(c, id, claim, nil),
 	}, items.payouts(d.ref))
 	switch {
 	case err != nil:
@@ -308,29 +242,4 @@ func (a *API) acceptBatch(w http.ResponseWriter, r *http.Request, c *caller, cla
 		return http.StatusOK, &b
 	}
 	return http.StatusAccepted, &b
-}
-
-// freeForBatch looks whether an Idempotency-Key is held. When another request holds it, it answers for itself and returns false. When this
-// very request does, it goes on without the key: the batch_ref finds the batch, and completes one that was cut short.
-func (a *API) freeForBatch(ctx context.Context, w http.ResponseWriter, r *http.Request, claim *claim) bool {
-	at, taken, err := a.ports.Log.Lookup(ctx, claim.merchant, claim.dedupeKey())
-	if err != nil {
-		a.fault(w, r, "looking up an Idempotency-Key", err)
-		return false
-	}
-	if !taken {
-		return true
-	}
-	_, body, err := a.held(ctx, at)
-	switch {
-	case err != nil:
-		a.fault(w, r, "reading what an Idempotency-Key stands for", err)
-	case body != claim.body:
-		httpapi.Fail(w, http.StatusUnprocessableEntity, messageKeyReused)
-	default:
-		replayed(w)
-		claim.key = ""
-		return true
-	}
-	return false
 }

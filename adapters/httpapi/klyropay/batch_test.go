@@ -42,9 +42,10 @@ const (
 func batchData(status string) string {
 	return `{"success":true,"data":{"batch_id":"bat_0000000000000001","batch_ref":"SALARY-1","status":"` + status + `","count":2,` +
 		`"total_amount":105000.50,"commission":20.00,"net_amount":105020.50,"submitted_by":"key:key_` + sha(keyA)[:16] + `","decided_by":null,"reason":null,` +
+		`"mode":"partial","approval":"none","approvals":{"needed":0,"given":0,"by":[]},"on_insufficient_balance":"reject","schedule_at":null,"retry_of":null,"stopped_by":null,` +
 		`"created_at":"2024-04-30T10:00:00.000000Z","updated_at":"2024-04-30T10:00:00.000000Z",` +
-		`"counts":{"pending":2,"success":0,"refunded":0,"failed":0,"rejected":0,"cancelled":0},` +
-		`"sums":{"pending":105000.50,"success":0.00,"refunded":0.00,"failed":0.00,"rejected":0.00,"cancelled":0.00},"progress":0}}`
+		`"counts":{"pending":2,"queued":0,"success":0,"refunded":0,"failed":0,"rejected":0,"cancelled":0},` +
+		`"sums":{"pending":105000.50,"queued":0.00,"success":0.00,"refunded":0.00,"failed":0.00,"rejected":0.00,"cancelled":0.00},"progress":0}}`
 }
 
 // The same content in every format is the same batch: the first one makes it, the others find it.
@@ -144,17 +145,18 @@ func TestBatchItemRules(t *testing.T) {
 
 func TestBatchOptions(t *testing.T) {
 	s := serve(t)
-	for _, c := range []struct{ options, query, field, problem string }{
-		{`"mode":"atomic"`, "mode=atomic", "mode", `must be "partial"`},
-		{`"approval":"required"`, "approval=required", "approval", `must be "none"`},
-		{`"on_insufficient_balance":"queue"`, "on_insufficient_balance=queue", "on_insufficient_balance", `must be "reject"`},
-		{`"schedule_at":"2026-01-01T00:00:00Z"`, "schedule_at=2026-01-01T00:00:00Z", "schedule_at", "cannot be given: a batch begins at once"},
+	const zoned = "must be a time with its zone, such as 2026-04-01T09:30:00+05:30 (in a query, + is written %2B)"
+	for _, c := range []struct{ field, value, problem string }{
+		{"mode", "both", `must be "partial" or "atomic"`}, {"mode", "Atomic", `must be "partial" or "atomic"`},
+		{"approval", "two", `must be "none" or "required"`}, {"on_insufficient_balance", "wait", `must be "reject" or "queue"`},
+		{"schedule_at", "tomorrow", zoned}, {"schedule_at", "2024-05-01T09:30:00", zoned}, {"schedule_at", "2024-05-01", zoned},
 	} {
 		text := quote("The " + c.field + " " + c.problem + ".")
-		s.send("POST", batchesPath, `{"batch_ref":"B",`+c.options+`,"items":[`+itemOne+`]}`).want(t, 422,
+		s.send("POST", batchesPath, `{"batch_ref":"B",`+quote(c.field)+":"+quote(c.value)+`,"items":[`+itemOne+`]}`).want(t, 422,
 			`{"success":false,"message":"Validation failed","data":null,"errors":{"`+c.field+`":[`+text+`]},"problems":[],"more":0}`)
-		s.send("POST", batchesPath+"?batch_ref=B&"+c.query, batchLines, ofNDJSON).want(t, 422, validation(c.field, "The "+c.field+" "+c.problem+"."))
-		s.send("POST", batchesPath+"?"+c.query, batchBody).want(t, 422, validation(c.field, "The "+c.field+" belongs into the body."))
+		query := c.field + "=" + c.value
+		s.send("POST", batchesPath+"?batch_ref=B&"+query, batchLines, ofNDJSON).want(t, 422, validation(c.field, "The "+c.field+" "+c.problem+"."))
+		s.send("POST", batchesPath+"?"+query, batchBody).want(t, 422, validation(c.field, "The "+c.field+" belongs into the body."))
 	}
 	s.send("POST", batchesPath, `{"items":[`+itemOne+`]}`).want(t, 422,
 		`{"success":false,"message":"Validation failed","data":null,"errors":{"batch_ref":["The batch_ref is required."]},"problems":[],"more":0}`)
@@ -413,7 +415,7 @@ func TestBatchFaults(t *testing.T) {
 	for _, c := range []struct {
 		key    string
 		status int
-	}{{keyMaker, 403}, {keyNone, 403}, {keyStop, 403}, {keyFar, 403}, {"x", 401}} {
+	}{{keyCheck, 403}, {keyNone, 403}, {keyStop, 403}, {keyFar, 403}, {"x", 401}} {
 		if r := s.send("POST", batchesPath, batchBody, "X-Api-Key: "+c.key); r.status != c.status {
 			t.Errorf("%s: %d %s", c.key, r.status, r.body)
 		}

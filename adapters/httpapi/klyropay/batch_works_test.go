@@ -13,6 +13,7 @@ import (
 	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/projections"
@@ -29,6 +30,11 @@ type batchWorks struct {
 	look    func(n int, of *heldBatch) // called at each, under the lock
 	enters  chan struct{}              // told of every Submit, if there is one
 	block   chan struct{}              // Submit waits for it, if there is one
+
+	asked     int                                                                   // how often Stopper was
+	stop      func(m merchant.Merchant, items []klyropay.BatchPayout) (int, string) // what Stopper says; nil: nothing stops anything
+	meanwhile func()                                                                // called by Stopper before that, if there is one
+	atOnce    func(*batch.Batch)                                                    // called with a batch that is submitted, if there is one
 
 	submitFault, viewFault, itemsFault error
 	itemsBehind                        int // itemsFault is for items behind this index
@@ -66,6 +72,9 @@ func (s *batchWorks) Submit(ctx context.Context, r klyropay.BatchSubmission, ite
 		Of:  batch.Of{Merchant: r.Merchant.ID, Currency: r.Merchant.Plan.Currency, Batch: fmt.Sprintf("bat_%016d", len(s.batches)+1)},
 		Ref: r.Ref, Digest: r.Digest, Terms: r.Terms, Status: batch.Processing, Count: r.Count, Amount: r.Amount, Commission: r.Commission, By: r.Origin.Actor, At: day,
 	}}
+	if h.state.Missing() > 0 {
+		h.state.Status = batch.Awaiting
+	}
 	for p, err := range items {
 		if err != nil {
 			return batch.Batch{}, false, err
@@ -76,6 +85,9 @@ func (s *batchWorks) Submit(ctx context.Context, r klyropay.BatchSubmission, ite
 	}
 	if len(h.items) != r.Count {
 		return batch.Batch{}, false, fmt.Errorf("%d items, not %d", len(h.items), r.Count)
+	}
+	if s.atOnce != nil {
+		s.atOnce(&h.state)
 	}
 	s.claim(h)
 	s.batches = append(s.batches, h)
@@ -121,6 +133,19 @@ func (s *batchWorks) claim(h *heldBatch) {
 }
 
 func (s *batchWorks) Cancel(_ context.Context, of batch.Of, reason string, o eventstore.Origin) (batch.Batch, error) {
+	return s.decide(of, batch.Cancel{Base: batch.Base{Of: of, At: day, Actor: o.Actor}, Reason: reason}, o)
+}
+
+func (s *batchWorks) Approve(_ context.Context, of batch.Of, note string, o eventstore.Origin) (batch.Batch, error) {
+	return s.decide(of, batch.Approve{Base: batch.Base{Of: of, At: day, Actor: o.Actor}, Rule: s.books.ruleVersion(of.Merchant), Note: note}, o)
+}
+
+func (s *batchWorks) Reject(_ context.Context, of batch.Of, reason string, o eventstore.Origin) (batch.Batch, error) {
+	return s.decide(of, batch.Reject{Base: batch.Base{Of: of, At: day, Actor: o.Actor}, Reason: reason}, o)
+}
+
+// decide decides a command about a batch with the domain. What a cancelled or rejected batch has not paid is cancelled, or rejected.
+func (s *batchWorks) decide(of batch.Of, c batch.Command, o eventstore.Origin) (batch.Batch, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.submitFault != nil {
@@ -130,20 +155,49 @@ func (s *batchWorks) Cancel(_ context.Context, of batch.Of, reason string, o eve
 	if err != nil {
 		return batch.Batch{}, err
 	}
-	events, err := batch.Decide(&h.state, batch.Cancel{Base: batch.Base{Of: of, At: day, Actor: o.Actor}, Reason: reason})
+	events, err := batch.Decide(&h.state, c)
 	if err != nil {
 		return batch.Batch{}, err
 	}
 	for _, e := range events {
 		h.state.Evolve(e, day)
 		for i := range h.items {
-			if h.items[i].Status == "pending" {
-				h.items[i].Status, h.items[i].Reason = "cancelled", reason
+			if h.state.Final() && h.items[i].Status == "pending" {
+				h.items[i].Status, h.items[i].Reason = string(h.state.Status), h.state.Reason
 			}
 		}
 	}
 	s.origins = append(s.origins, o)
 	return h.state, nil
+}
+
+func (s *batchWorks) Stopper(_ context.Context, m merchant.Merchant, items iter.Seq2[klyropay.BatchPayout, error]) (int, string, error) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.asked++
+	if s.submitFault != nil {
+		return 0, "", s.submitFault
+	}
+	var all []klyropay.BatchPayout
+	for p, err := range items {
+		if err != nil {
+			return 0, "", err
+		}
+		all = append(all, p)
+	}
+	if s.stop == nil {
+		return 0, "", nil
+	}
+	if s.meanwhile != nil {
+		s.meanwhile()
+	}
+	index, reason := s.stop(m, all)
+	return index, reason, nil
+}
+
+// stopAt stops every batch at an item.
+func stopAt(index int, reason string) func(merchant.Merchant, []klyropay.BatchPayout) (int, string) {
+	return func(merchant.Merchant, []klyropay.BatchPayout) (int, string) { return index, reason }
 }
 
 func (s *batchWorks) held(merchantID, id string) (*heldBatch, error) {
@@ -160,6 +214,7 @@ func (h *heldBatch) row() projections.BatchRow {
 	return projections.BatchRow{
 		ID: b.Batch, Ref: b.Ref, Merchant: b.Merchant, Currency: b.Currency, Digest: b.Digest, Status: b.Status, Count: b.Count, Amount: b.Amount,
 		Commission: b.Commission, By: b.By, Decided: b.Decided, Reason: b.Reason, CreatedAt: b.At, UpdatedAt: b.At,
+		Terms: b.Terms, Approvals: b.Approvals, Stopper: b.Stopper, Columns: h.request.Columns,
 	}
 }
 
@@ -182,9 +237,12 @@ func (s *batchWorks) Batch(_ context.Context, merchantID, id string) (projection
 func (s *batchWorks) BatchByRef(_ context.Context, merchantID, ref string) (projections.BatchRow, error) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if s.viewFault != nil {
+		return projections.BatchRow{}, s.viewFault
+	}
 	for _, h := range s.batches {
 		if h.state.Merchant == merchantID && h.state.Ref == ref {
-			return h.row(), s.viewFault
+			return h.row(), nil
 		}
 	}
 	return projections.BatchRow{}, domain.Errorf(domain.NotFound, "there is no batch %s", ref)
@@ -261,4 +319,5 @@ func (s *batchWorks) BatchItems(_ context.Context, merchantID, id string, f proj
 func (s *batchWorks) end(h *heldBatch, index int, status, utr, reason string) {
 	i := &h.items[index-1]
 	i.Status, i.UTR, i.Reason = status, utr, reason
+	i.Drawn = status != "rejected" && status != "cancelled" && status != "queued"
 }

@@ -11,8 +11,9 @@
 //
 //   - A suspended merchant is answered 403 "You do not have access to this service" on every endpoint. Money in flight goes on.
 //   - A service that is not the merchant's is 403 for reading, too. The wallet's balance belongs to every service.
-//   - Keys of the roles maker and checker may not create single payouts (403): theirs go through approval. Keys of role full may
-//     do everything.
+//   - Keys have roles, and what one may not do is a 403. Keys of role full may do everything. A maker submits, retries and cancels batches,
+//     which then need approval, and creates payins, but no single payouts. A checker approves, rejects and cancels batches, and creates
+//     nothing. All of them read.
 //   - The rate limit's window begins with a key's first request and lasts a minute; see httpapi.Limiter.
 //   - Failed authentications are limited per address (of IPv6, per /64): beyond the limit the answer to a further bad key is 429.
 //     A good key is never held up by its neighbours' failures.
@@ -40,10 +41,19 @@
 //
 //   - The digest of a batch is over its items in their order and its options, not over the bytes that came: the same batch as CSV and as
 //     JSON is the same. batch_ref and digest decide what a repeat is. A partner_request_id that was not given counts as such, and is
-//     made from batch_ref and index.
+//     made from batch_ref and index. How many must approve it follows from the merchant's rule and the key's role, too, which may change:
+//     that is no part of the digest.
+//   - What a batch asks for when it is made is looked at only then: a repeat is answered with the batch when its schedule_at has passed, and
+//     when its own payouts have used up the balance.
+//   - An atomic batch that is to be paid at once is looked at before it is kept (Batches.Stopper). What comes in between, or later, makes it
+//     rejected, and stopped_by says for which item.
+//   - The transaction_id of an item is shown from when there is a payout: before, nothing could be asked about it.
 //   - An Idempotency-Key is claimed with the batch. It says no more than batch_ref does for who repeats requests as they were; it holds
 //     back who makes up a new batch_ref for every attempt. A repeat is answered with the batch as it is now, not with the first answer.
-//     Cancelling needs none: to do it twice is to do it once.
+//     Approving, rejecting and cancelling need none: to do it twice is to do it once.
+//   - Retrying what failed is a submission whose items come from the ledger. An item that was a payout gets an id that follows from the old
+//     one, so that it is retried once, whatever the batch_refs of the retries. A repeat of the request is the batch that it made, also
+//     when the bank has returned more payouts of the old batch since.
 //   - A body that is not well-formed is a 422 with its line here, not a 400. Unknown fields of items are refused: a column that nobody
 //     reads is a mistake in a sheet.
 //   - The body itself is no evidence of the request: its items are in the events, sealed.

@@ -22,6 +22,7 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 		klyropay.PathPayoutByRequest: payoutsPath + "/request/nothing", klyropay.PathBalance: balancePath,
 		klyropay.PathBatches: batchesPath, klyropay.PathBatchTemplate: batchesPath + "/template", klyropay.PathBatch: noBatch,
 		klyropay.PathBatchItems: noBatch + "/items", klyropay.PathBatchResults: noBatch + "/results", klyropay.PathBatchCancel: noBatch + "/cancel",
+		klyropay.PathBatchApprove: noBatch + "/approve", klyropay.PathBatchReject: noBatch + "/reject", klyropay.PathBatchRetry: noBatch + "/retry-failed",
 	}
 	if len(documented.paths) != len(paths) {
 		t.Errorf("%d paths are documented, %d served", len(documented.paths), len(paths))
@@ -73,10 +74,10 @@ func provoke(t *testing.T, method, path, status string) reply {
 	case "404":
 		return s.send(method, path, body)
 	case "409":
-		if path == noBatch+"/cancel" {
+		if doing, decides := strings.CutPrefix(path, noBatch); decides {
 			s.send("POST", batchesPath, batchBody)
 			s.works.batches[0].state.Status = batch.Completed
-			path = firstBatch + "/cancel"
+			path = firstBatch + doing
 		}
 		s.send(method, path, body)
 		return s.send(method, path, strings.Replace(body, "Asha", "Usha", 1))
@@ -88,7 +89,7 @@ func provoke(t *testing.T, method, path, status string) reply {
 		if method == http.MethodGet {
 			return s.send(method, path+"?limit=1001&format=pdf", "")
 		}
-		return s.send(method, path, "{}")
+		return s.send(method, path, `{"note":" ","mode":"quick"}`)
 	case "429":
 		s.send(method, path, body)
 		return s.send(method, path, body)
@@ -118,8 +119,12 @@ func bodyOf(path string) string {
 		return payoutBody
 	case batchesPath:
 		return batchBody
-	case noBatch + "/cancel":
+	case noBatch + "/cancel", noBatch + "/reject":
 		return `{"reason":"a mistake"}`
+	case noBatch + "/approve":
+		return `{"note":"as ordered"}`
+	case noBatch + "/retry-failed":
+		return `{"batch_ref":"SALARY-1-again"}`
 	}
 	return payinBody
 }
@@ -128,7 +133,21 @@ func provokeSuccess(s *bench, method, path, body, status string) reply {
 	t := s.t.(*testing.T)
 	s.send("POST", payinPath, with(t, payinBody, "order_id", `"thing"`))
 	s.send("POST", payoutPath, with(t, payoutBody, "partner_request_id", `"thing"`))
-	if path != batchesPath || status == "200" {
+	switch path {
+	case noBatch + "/approve", noBatch + "/reject":
+		s.send("POST", batchesPath, batchBody, "X-Api-Key: "+keyMaker)
+	case noBatch + "/retry-failed":
+		s.send("POST", batchesPath, batchBody)
+		s.works.batches[0].state.Status = batch.Completed
+		s.works.end(s.works.batches[0], 1, "failed", "", "account_closed")
+		if status == "200" {
+			s.send(method, firstBatch+"/retry-failed", body)
+		}
+	case batchesPath:
+		if status != "202" {
+			s.send("POST", batchesPath, batchBody)
+		}
+	default:
 		s.send("POST", batchesPath, batchBody)
 	}
 	n := len(s.books.order)
@@ -216,7 +235,7 @@ func TestExamples(t *testing.T) {
 			}
 		}
 	}
-	for _, hook := range []string{"payinUpdated", "payoutUpdated"} {
+	for _, hook := range []string{"payinUpdated", "payoutUpdated", "batchUpdated"} {
 		media, at := s.at("/webhooks/" + hook + "/post/requestBody/content/application~1json")
 		if err := s.compile(t, at+"/schema").Validate(media.(map[string]any)["example"]); err != nil {
 			t.Errorf("example of %s: %v", hook, err)

@@ -4,6 +4,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"net/http"
+	"slices"
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/httpapi"
@@ -35,7 +36,17 @@ const maxKeyBytes = 256
 // access is what an endpoint asks of the caller.
 type access struct {
 	service merchant.Service // "": none
-	full    bool             // only keys of role full
+	roles   []merchant.Role  // of the keys that may; nil: any
+}
+
+// The roles that may do what is not for all of a merchant's keys: pay at once; ask for payments; decide about batches.
+func whoPays() []merchant.Role    { return []merchant.Role{merchant.Full} }
+func whoMakes() []merchant.Role   { return []merchant.Role{merchant.Full, merchant.Maker} }
+func whoDecides() []merchant.Role { return []merchant.Role{merchant.Full, merchant.Checker} }
+
+// lets tells whether a key of the merchant may.
+func (need access) lets(m *merchant.Merchant, k *merchant.Key) bool {
+	return !m.Suspended && (need.service == "" || m.HasService(need.service)) && (need.roles == nil || slices.Contains(need.roles, k.Role))
 }
 
 // caller is who asks, authenticated.
@@ -65,7 +76,7 @@ func (a *API) guard(need access, serve func(http.ResponseWriter, *http.Request, 
 			limited(w, wait)
 			return
 		}
-		if m.Suspended || need.service != "" && !m.HasService(need.service) || need.full && c.key.Role != merchant.Full {
+		if !need.lets(m, &c.key) {
 			httpapi.Fail(w, http.StatusForbidden, messageNoAccess)
 			return
 		}

@@ -39,6 +39,8 @@ const (
 	keyA      = "klyro_AAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
 	keyB      = "klyro_BBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBBB"
 	keyMaker  = "klyro_maker"
+	keyCheck  = "klyro_checker"
+	keyCheck2 = "klyro_another_checker"
 	keyOld    = "klyro_expired"
 	keyGone   = "klyro_revoked"
 	keyNoIP   = "klyro_no_addresses"
@@ -114,6 +116,8 @@ func newMerchants(b *books) {
 	a := merchant.Merchant{ID: merchantA, Services: both, AllowedIPs: home}
 	b.admit(a, keyA, merchant.Key{})
 	b.admit(a, keyMaker, merchant.Key{Role: merchant.Maker})
+	b.admit(a, keyCheck, merchant.Key{Role: merchant.Checker})
+	b.admit(a, keyCheck2, merchant.Key{Role: merchant.Checker})
 	b.admit(a, keyOld, merchant.Key{ExpiresAt: day})
 	b.admit(a, keyGone, merchant.Key{Revoked: true})
 	b.admit(merchant.Merchant{ID: merchantB, Services: both, AllowedIPs: home}, keyB, merchant.Key{})
