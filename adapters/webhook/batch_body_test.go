@@ -39,7 +39,7 @@ func anyBatch(t *rapid.T) (batch.Batch, *eventstore.Record) {
 // Fields, their order, and the signature: merchants' programs are written against these bytes.
 func TestGoldenVectorOfABatch(t *testing.T) {
 	const want = `{"event":"batch.updated","batch_id":"bat_xxxxxxxxxxxxxxxx","batch_ref":"SALARIES-MARCH","status":"completed","reason":null,` +
-		`"total_items":10000,"amount":10000000.5,"commission":100000,"timestamp":"2024-04-30T10:05:00.000000Z"}`
+		`"stopped_by":null,"count":10000,"total_amount":10000000.5,"commission":100000,"timestamp":"2024-04-30T10:05:00.000000Z"}`
 	b := sampleBatch()
 	body := buildBatchBody(at("2024-04-30T15:35:00+05:30"), &b, merchant.Stable)
 	equal(t, "body", string(body), want)
@@ -68,7 +68,7 @@ func TestReasonOfABatchByDialect(t *testing.T) {
 		if !strings.Contains(body, want) {
 			t.Errorf("%q: %s lacks %s", d, body, want)
 		}
-		if raw := strings.Contains(body, `"amount":10000000.50,"commission":100000.00,`); raw != (d == merchant.Raw) {
+		if raw := strings.Contains(body, `"total_amount":10000000.50,"commission":100000.00,`); raw != (d == merchant.Raw) {
 			t.Errorf("%q: amounts of %s", d, body)
 		}
 	}

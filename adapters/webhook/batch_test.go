@@ -85,7 +85,7 @@ func (s *scene) wantUntold(what string, r eventstore.Record) {
 // bodyOf is the payload that is to be sent about a batch of submitted.
 func bodyOf(id, status, reason string) string {
 	return `{"event":"batch.updated","batch_id":"` + id + `","batch_ref":"REF-` + id + `","status":"` + status + `","reason":` + reason +
-		`,"total_items":2,"amount":2001.5,"commission":20,"timestamp":"2026-03-31T12:00:00.123456Z"}`
+		`,"stopped_by":null,"count":2,"total_amount":2001.5,"commission":20,"timestamp":"2026-03-31T12:00:00.123456Z"}`
 }
 
 // The payload of each event of a batch that is told, byte for byte; and what is not told.

@@ -35,9 +35,9 @@
 // is flat, like all bodies, and tells what the batch was announced with:
 //
 //	{"event":"batch.updated","batch_id":"bat_...","batch_ref":"SALARIES-MARCH","status":"rejected","reason":"wrong file",
-//	 "total_items":10000,"amount":10000000.5,"commission":100000,"timestamp":"2026-03-31T12:00:00.123456Z"}
+//	 "stopped_by":null,"count":10000,"total_amount":10000000.5,"commission":100000,"timestamp":"2026-03-31T12:00:00.123456Z"}
 //
-// status is processing (approved; before its time, if it is scheduled), rejected, completed or cancelled. reason is null where there is none.
+// stopped_by is the index of the item for which an atomic batch was rejected, or null. status is processing (approved; before its time, if it is scheduled), rejected, completed or cancelled. reason is null where there is none.
 // How many items were paid, refunded or refused is in GET .../batches/{id}: see buildBatchBody. What the wallet does for a batch
 // (batch.queued, batch.held, batch.released) is about money and is not told.
 //

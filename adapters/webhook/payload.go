@@ -117,6 +117,16 @@ func (w *bodyWriter) count(name string, n int) {
 	w.b = strconv.AppendInt(w.b, int64(n), 10)
 }
 
+// index writes the number of an item, or null where there is none.
+func (w *bodyWriter) index(name string, n int) {
+	if n == 0 {
+		w.name(name)
+		w.b = append(w.b, "null"...)
+		return
+	}
+	w.count(name, n)
+}
+
 // amount writes a number, without trailing zeros but for the dialect raw. One with more digits than a double holds goes as
 // a string.
 func (w *bodyWriter) amount(name string, a money.Amount) {
