@@ -113,11 +113,15 @@ func seedPayout(ctx context.Context, l *ledger.Ledger, merchantID, text string) 
 }
 
 func seedBatch(ctx context.Context, l *ledger.Ledger, merchantID, reason string) error {
+	m, err := l.Merchant(ctx, merchantID)
+	if err != nil {
+		return err
+	}
 	base := batch.Base{Of: batch.Of{Merchant: merchantID, Currency: money.INR, Batch: newID("bat_")}, At: present(), Actor: "key:seed"}
 	from := eventstore.Origin{Actor: "system:seed"}
 	for _, c := range []batch.Command{
 		batch.Submit{
-			Base: base, Ref: "SEED", Digest: "seed", Terms: batch.Terms{Approval: batch.NoApproval}, Count: 1,
+			Base: base, Ref: "SEED", Digest: "seed", Terms: batch.Terms{Approval: batch.NoApproval, Rule: m.Approval.Version}, Count: 1,
 			Amount: money.MustParse("1000.50", money.INR), Commission: money.MustParse("10", money.INR),
 		},
 		batch.Cancel{Base: base, Reason: reason},
