@@ -157,6 +157,27 @@ func (v *Views) BatchTally(ctx context.Context, merchantID, id string) (BatchTal
 	return counts, err
 }
 
+// BatchOpen tells whether any item of a merchant's batch may still change, as far as the views have come: they lag, so that it may say so
+// for a while after the last one has ended, but never the other way round. It waits for nothing. domain.NotFound when they have not come to
+// the batch.
+func (v *Views) BatchOpen(ctx context.Context, merchantID, id string) (open bool, err error) {
+	of, err := v.batch(ctx, merchantID, id)
+	if err != nil {
+		return false, err
+	}
+	status, upto, _, _ := of.undrawn()
+	err = v.joined(ctx, func(q querier, sources string) error {
+		text := fmt.Sprintf("SELECT i.item %s AND %s IN ('pending', '%s') ORDER BY i.item LIMIT 1", sources, itemStatus, queuedItem)
+		rows, err := q.QueryContext(ctx, text, of.partition, of.seq, merchantID, status, upto)
+		if err != nil {
+			return explain(err)
+		}
+		open = rows.Next()
+		return errors.Join(explain(rows.Err()), rows.Close())
+	})
+	return open, err
+}
+
 func collectTally(rows *sql.Rows, c money.Currency) (counts BatchTally, err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	counts = BatchTally{}

@@ -280,8 +280,9 @@ func TestBatchesUseIndexes(t *testing.T) {
 		mustReach(t, v)
 		err := v.joined(t.Context(), func(q querier, sources string) error {
 			for text, args := range map[string][]any{
-				"SELECT " + itemColumns + " " + sources + " AND i.item > $8 ORDER BY i.item LIMIT 10": {0, 2, anna, "pending", 0, "", 0, 5},
-				"SELECT " + itemStatus + ", count(*) " + sources + " GROUP BY 1":                      {0, 2, anna, "pending", 0},
+				"SELECT " + itemColumns + " " + sources + " AND i.item > $8 ORDER BY i.item LIMIT 10":                   {0, 2, anna, "pending", 0, "", 0, 5},
+				"SELECT i.item " + sources + " AND " + itemStatus + " IN ('pending', 'queued') ORDER BY i.item LIMIT 1": {0, 2, anna, "pending", 0},
+				"SELECT " + itemStatus + ", count(*) " + sources + " GROUP BY 1":                                        {0, 2, anna, "pending", 0},
 			} {
 				plan, err := planOf(t.Context(), q, at.dialect, text, args...)
 				if err != nil {

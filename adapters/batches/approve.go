@@ -2,6 +2,7 @@ package batches
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"strconv"
 
@@ -15,10 +16,15 @@ import (
 // Approve allows a batch, together with as many others as its terms ask for; o.Actor is who approves. A second approval of the same actor changes nothing. domain.NotFound; domain.Forbidden to who submitted the
 // batch; domain.Stale when it waits for no approval, or was submitted under another rule.
 func (s *Service) Approve(ctx context.Context, of batch.Of, note string, o eventstore.Origin) (batch.Batch, error) {
-	return s.ledger.SubmitBatch(ctx, batch.Approve{Base: s.base(of, o.Actor), Note: note}, o)
+	b, err := s.ledger.SubmitBatch(ctx, batch.Approve{Base: s.base(of, o.Actor), Note: note}, o)
+	if err == nil {
+		s.begin(ctx, &b, true)
+	}
+	return b, err
 }
 
-// Reject refuses a batch that waits for approval. domain.NotFound, domain.Stale, and domain.Invalid without a reason.
+// Reject refuses a batch that waits for approval. domain.NotFound, domain.Stale, domain.Invalid without a reason, and domain.Forbidden to who
+// submitted the batch.
 func (s *Service) Reject(ctx context.Context, of batch.Of, reason string, o eventstore.Origin) (batch.Batch, error) {
 	return s.ledger.SubmitBatch(ctx, batch.Reject{Base: s.base(of, o.Actor), Reason: reason}, o)
 }
@@ -42,7 +48,7 @@ func (s *Service) handleRule(ctx context.Context, r eventstore.Record) error {
 // rejectAwaiting rejects what waits for approval under another rule than the merchant's. A batch that was not whole yet when the rule was
 // set is rejected when it is: see advance.
 func (s *Service) rejectAwaiting(ctx context.Context, m *memory) (work.Outcome, error) {
-	after := ""
+	after, failed := "", []error(nil)
 	for {
 		list, err := s.views.Unfinished(ctx, after, unfinishedPage)
 		if err != nil {
@@ -56,12 +62,12 @@ func (s *Service) rejectAwaiting(ctx context.Context, m *memory) (work.Outcome, 
 			if err == nil {
 				err = s.rejectOutdated(ctx, &b)
 			}
-			if err != nil {
-				return work.Outcome{}, fmt.Errorf("batch %s: %w", u.Batch, err)
+			if err != nil { // the others do not wait for it
+				failed = append(failed, fmt.Errorf("batch %s: %w", u.Batch, err))
 			}
 		}
 		if len(list) < unfinishedPage {
-			return work.Finish(), nil
+			return work.Finish(), errors.Join(failed...)
 		}
 	}
 }

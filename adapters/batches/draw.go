@@ -13,6 +13,7 @@ import (
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/executor"
@@ -32,10 +33,13 @@ type memory struct {
 	Chunk    int   `json:"chunk,omitempty"`   // that was drawn last, and the position of its record
 	At       int64 `json:"at,omitempty"`
 	Failures int   `json:"failures,omitempty"`
-	Looks    int   `json:"looks,omitempty"`   // at payouts that have not ended yet
-	Waits    int   `json:"waits,omitempty"`   // for the wallet
-	Handled  int   `json:"handled,omitempty"` // index up to which items of a held batch are known to be payouts or refused
-	Rule     int   `json:"rule,omitempty"`    // the job is to reject what waits for approval under an older rule than this version, and for nothing else
+	Looks    int   `json:"looks,omitempty"` // at payouts that have not ended yet
+	Waits    int   `json:"waits,omitempty"` // for the wallet
+	// What a batch in the queue waits for: with all items up to index Handled payouts or refused, the money for the next one.
+	Handled int           `json:"handled,omitempty"`
+	Next    *money.Amount `json:"next,omitempty"`
+	Since   time.Time     `json:"since,omitzero"` // when it first found no place in the queue
+	Rule    int           `json:"rule,omitempty"` // the job is to reject what waits for approval under an older rule than this version, and for nothing else
 }
 
 func (m memory) bytes() []byte {
@@ -113,7 +117,20 @@ func (s *Service) Recover(ctx context.Context) error {
 		}
 		for _, u := range list {
 			after = u.Batch
-			if err := s.jobs.Put(ctx, job(u.Of, "recovered", math.MaxInt64, u.Status == batch.Receiving, s.opts.Clock())); err != nil {
+			due := s.opts.Clock()
+			switch {
+			case u.Status == batch.Awaiting: // nothing is to be done, unless the rule has changed meanwhile
+				m, err := s.ledger.Merchant(ctx, u.Merchant)
+				if err != nil {
+					return err
+				}
+				if m.Approval.Version == u.Terms.Rule {
+					continue
+				}
+			case u.Status == batch.Processing && u.Terms.ScheduleAt.After(due):
+				due = u.Terms.ScheduleAt
+			}
+			if err := s.jobs.Put(ctx, job(u.Of, "recovered", math.MaxInt64, u.Status == batch.Receiving, due)); err != nil {
 				return err
 			}
 		}
@@ -178,14 +195,17 @@ func (s *Service) advance(ctx context.Context, m *memory) (work.Outcome, error) 
 			return then, err
 		}
 	}
-	if err := (hand{s: s, b: &b}).release(ctx); err != nil || b.Final() {
+	if err := (hand{s, &b, m}).release(ctx); err != nil || b.Final() {
 		return work.Finish(), err
 	}
-	open, err := s.views.OpenItems(ctx, b.Merchant, b.Batch)
+	open, err := s.views.Open(ctx, b.Merchant, b.Batch)
+	if domain.CodeOf(err) == domain.NotFound { // the views have not come to it
+		open, err = true, nil
+	}
 	if err != nil {
 		return work.Outcome{}, err
 	}
-	if open > 0 {
+	if open {
 		wait := gap(m.Looks)
 		m.Looks++
 		return work.Again(s.opts.Clock().Add(wait), m.bytes()), nil
@@ -196,6 +216,14 @@ func (s *Service) advance(ctx context.Context, m *memory) (work.Outcome, error) 
 
 // pay draws some of what is not drawn. goesOn: there is more to draw, and then says when.
 func (s *Service) pay(ctx context.Context, b *batch.Batch, m *memory) (then work.Outcome, goesOn bool, err error) {
+	h := hand{s, b, m}
+	wait, waits, err := h.waits(ctx)
+	if err != nil || b.Final() {
+		return then, false, err
+	}
+	if waits {
+		return work.Again(s.opts.Clock().Add(wait), m.bytes()), true, nil
+	}
 	paused, err := s.paused(ctx, b)
 	if err != nil {
 		return then, false, err
@@ -208,14 +236,8 @@ func (s *Service) pay(ctx context.Context, b *batch.Batch, m *memory) (then work
 	if b.Drawn > drawn {
 		m.Waits = 0
 	}
-	if errors.Is(err, errWaits) {
-		over, err := hand{s: s, b: b}.expired(ctx)
-		if err != nil || over {
-			return then, false, err
-		}
-		wait := min(gap(m.Waits), walletGap)
-		m.Waits++
-		return work.Again(s.opts.Clock().Add(wait), m.bytes()), true, nil
+	if errors.Is(err, errWaits) { // its next look tells for what, and for how long
+		return work.Again(s.opts.Clock().Add(firstGap), m.bytes()), true, nil
 	}
 	if err != nil || b.Status != batch.Processing || b.AllDrawn() {
 		return then, false, err
@@ -250,8 +272,8 @@ var errStopped = errors.New("the batch is not drawn any further now")
 
 // draw makes the payouts of some chunks, one chunk after the other.
 func (s *Service) draw(ctx context.Context, b *batch.Batch, m *memory) error {
-	if b.Terms.Holds() {
-		if err := (hand{s: s, b: b}).ready(ctx); err != nil || b.Status != batch.Processing {
+	if b.Terms.Mode == batch.Atomic {
+		if err := (hand{s, b, m}).holdAll(ctx, false); err != nil || b.Status != batch.Processing {
 			return err
 		}
 	}
@@ -290,7 +312,7 @@ func (s *Service) drawChunk(ctx context.Context, b batch.Batch, m *memory, chunk
 		initiate := s.initiate
 		if b.Terms.Holds() {
 			initiate = func(ctx context.Context, b *batch.Batch, items []batch.Item) ([]batch.Refusal, error) {
-				return hand{s, b, &m.Handled}.drawHeld(ctx, items)
+				return hand{s, b, m}.drawHeld(ctx, items)
 			}
 		}
 		refused, err := initiate(ctx, &b, items)

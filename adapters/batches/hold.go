@@ -27,9 +27,9 @@ const (
 
 // hand is what drawing does on a wallet for one batch.
 type hand struct {
-	s       *Service
-	b       *batch.Batch
-	handled *int // memory.Handled; for drawHeld only
+	s *Service
+	b *batch.Batch
+	m *memory // of the batch's job; a new one where there is none
 }
 
 func (h hand) base() wallet.Base {
@@ -65,30 +65,64 @@ func (h hand) join(ctx context.Context) (wallet.Wallet, error) {
 	if _, there := w.Reserve(h.b.Batch); there {
 		return w, nil
 	}
-	w, err = h.do(ctx, wallet.QueueBatch{Base: h.base()})
+	now, err := h.do(ctx, wallet.QueueBatch{Base: h.base()})
 	if domain.CodeOf(err) == domain.Stale {
 		return w, fmt.Errorf("%w: %w", errWaits, err)
 	}
-	return w, err
+	return now, err
 }
+
+// waits tells whether the batch has to wait, as far as can be told without its items, and gives it its place in the queue; wait is until the
+// next look. A batch that has waited for too long is cancelled.
+func (h hand) waits(ctx context.Context) (wait time.Duration, waits bool, err error) {
+	if h.b.Terms.Shortage != batch.QueueShort {
+		return 0, false, nil
+	}
+	w, err := h.join(ctx)
+	if err != nil && !errors.Is(err, errWaits) {
+		return 0, false, err
+	}
+	r, there := w.Reserve(h.b.Batch)
+	if waits = !there || !h.first(&w) || h.still(&w, &r); !waits {
+		return 0, false, nil
+	}
+	if over, err := h.expire(ctx, &r); over || err != nil {
+		return 0, false, err
+	}
+	return h.pause(&w), true, nil
+}
+
+// still tells whether what the batch waits for is not there yet: the total of an atomic one; of another one the next item, when all that is
+// held for is handled.
+func (h hand) still(w *wallet.Wallet, r *wallet.Reserve) bool {
+	if h.b.Terms.Mode == batch.Atomic {
+		return r.Upto < h.b.Count && w.Available.Cmp(h.total()) < 0
+	}
+	if h.m.Next == nil || h.m.Handled != r.Upto || !r.Left.IsZero() {
+		return false
+	}
+	next, err := h.m.Next.In(h.b.Currency) // a job remembers amounts without their currency
+	return err == nil && w.Available.Cmp(next) < 0
+}
+
+func (h hand) total() money.Amount { return h.b.Amount.Add(h.b.Commission) }
+
+// pause is how long the batch waits until its next look at the wallet: the first one in the queue looks often, the others the less the more
+// are before them.
+func (h hand) pause(w *wallet.Wallet) time.Duration {
+	place := w.Place(h.b.Batch)
+	wait := min(gap(h.m.Waits), walletGap*time.Duration(1+place), lastGap)
+	h.m.Waits++
+	return wait
+}
+
+// rest notes what the batch waits for next.
+func (h hand) rest(upto int, next money.Amount) { h.m.Handled, h.m.Next = upto, &next }
 
 // first tells whether the batch need not wait for those in front of it.
 func (h hand) first(w *wallet.Wallet) bool {
 	r, there := w.Reserve(h.b.Batch)
 	return !there || !r.Queued || w.First() == h.b.Batch
-}
-
-// ready sees to what must be so before anything is drawn of a batch that holds: an atomic one is held for as a whole, and another one is the
-// first in the queue, or has left it.
-func (h hand) ready(ctx context.Context) error {
-	if h.b.Terms.Mode == batch.Atomic {
-		return h.holdAll(ctx, false)
-	}
-	w, err := h.join(ctx)
-	if err == nil && !h.first(&w) {
-		err = errWaits
-	}
-	return err
 }
 
 // holdAll holds the total of an atomic batch. Nothing is held when an item cannot be: then the batch is rejected for it, or waits in the
@@ -102,7 +136,7 @@ func (h hand) holdAll(ctx context.Context, checked bool) error {
 	switch {
 	case r.Upto == h.b.Count:
 		return nil
-	case !h.first(&w):
+	case !h.first(&w), h.b.Terms.Shortage == batch.QueueShort && h.still(&w, &r):
 		return errWaits
 	}
 	if !checked {
@@ -114,7 +148,7 @@ func (h hand) holdAll(ctx context.Context, checked bool) error {
 			return h.reject(ctx, item, reason)
 		}
 	}
-	_, err = h.do(ctx, wallet.HoldBatch{Base: h.base(), Upto: h.b.Count, Last: true, Amount: h.b.Amount.Add(h.b.Commission)})
+	_, err = h.do(ctx, wallet.HoldBatch{Base: h.base(), Upto: h.b.Count, Last: true, Amount: h.total()})
 	switch {
 	case domain.CodeOf(err) != domain.InsufficientBalance:
 		return err
@@ -237,7 +271,7 @@ const triesToHold = 5
 // drawHeld makes the payouts of a chunk as far as money is held for them, and holds more in between, as much as there is. It returns what
 // was refused of the whole chunk; errWaits when the rest of it has to wait.
 func (h hand) drawHeld(ctx context.Context, items []batch.Item) (refused []batch.Refusal, err error) {
-	first, made := items[0].Index, 0 // made or refused
+	first, made, missed := items[0].Index, 0, 0 // made or refused; tries to hold in a row that came to nothing
 	for range triesToHold * len(items) {
 		w, err := h.look(ctx)
 		if err != nil {
@@ -245,16 +279,12 @@ func (h hand) drawHeld(ctx context.Context, items []batch.Item) (refused []batch
 		}
 		r, _ := w.Reserve(h.b.Batch)
 		upto := min(r.Upto-first+1, len(items))
-		if made == 0 && h.still(&w, items[max(upto, 0):]) {
-			return nil, errWaits
-		}
 		if upto > made {
 			more, err := h.s.initiate(ctx, h.b, items[made:upto])
 			if err != nil {
 				return nil, err
 			}
 			refused, made = append(refused, more...), upto
-			*h.handled = r.Upto
 			if made < len(items) {
 				continue
 			}
@@ -262,18 +292,18 @@ func (h hand) drawHeld(ctx context.Context, items []batch.Item) (refused []batch
 		if made == len(items) {
 			return refused, nil
 		}
-		if err := h.holdMore(ctx, &w, items[made:]); err != nil && domain.CodeOf(err) != domain.Stale && domain.CodeOf(err) != domain.InsufficientBalance {
+		switch err := h.holdMore(ctx, &w, items[made:]); {
+		case err == nil:
+			missed = 0
+		case domain.CodeOf(err) != domain.Stale && domain.CodeOf(err) != domain.InsufficientBalance:
 			return nil, err
+		default:
+			if missed++; missed == triesToHold { // it may have been cancelled
+				return nil, errWaits
+			}
 		}
 	}
 	return nil, errWaits
-}
-
-// still tells whether nothing has changed since the batch began to wait: all that is held for is handled, and the rest of the chunk cannot
-// be held for.
-func (h hand) still(w *wallet.Wallet, rest []batch.Item) bool {
-	r, _ := w.Reserve(h.b.Batch)
-	return r.Upto > 0 && r.Upto == *h.handled && r.Left.IsZero() && len(rest) > 0 && w.Available.Cmp(rest[0].Gross()) < 0
 }
 
 // holdMore holds for as many of the next items as the wallet can pay. All items in front of them are payouts or refused: so what is left
@@ -296,6 +326,7 @@ func (h hand) holdMore(ctx context.Context, w *wallet.Wallet, items []batch.Item
 		sum = next
 	}
 	if n == 0 {
+		h.rest(r.Upto, items[0].Gross())
 		return errWaits
 	}
 	last := items[n-1].Index
@@ -303,14 +334,17 @@ func (h hand) holdMore(ctx context.Context, w *wallet.Wallet, items []batch.Item
 	return err
 }
 
-// expired cancels a batch that has waited for too long; false when it may go on waiting.
-func (h hand) expired(ctx context.Context) (bool, error) {
-	w, err := h.look(ctx)
-	if err != nil {
-		return false, err
+// expire cancels a batch that has waited for too long; false when it may go on waiting. One without a place in the queue has waited since
+// its job first saw that.
+func (h hand) expire(ctx context.Context, r *wallet.Reserve) (bool, error) {
+	since := r.Since
+	if since.IsZero() {
+		if h.m.Since.IsZero() {
+			h.m.Since = h.s.now()
+		}
+		since = h.m.Since
 	}
-	r, there := w.Reserve(h.b.Batch)
-	if age := h.s.opts.QueueAge; !there || !r.Queued || h.s.now().Sub(r.Since) < age {
+	if h.s.now().Sub(since) < h.s.opts.QueueAge {
 		return false, nil
 	}
 	reason := "waited longer than " + h.s.opts.QueueAge.Round(time.Second).String() + " for the wallet's balance"

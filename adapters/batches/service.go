@@ -47,8 +47,9 @@ type Vault interface {
 
 // Views tell how a batch's payouts stand.
 type Views interface {
-	// OpenItems is the number of a batch's items whose outcome is not final.
-	OpenItems(ctx context.Context, merchantID, id string) (int64, error)
+	// Open tells whether the outcome of any of a batch's items is not final. It may say so too long, and never too short; domain.NotFound is
+	// an answer, too.
+	Open(ctx context.Context, merchantID, id string) (bool, error)
 	// Unfinished lists batches that have not ended, or for which something is held yet, behind the id after.
 	Unfinished(ctx context.Context, after string, limit int) ([]Unfinished, error)
 }
@@ -57,6 +58,7 @@ type Views interface {
 type Unfinished struct {
 	batch.Of
 	Status batch.Status
+	Terms  batch.Terms
 }
 
 // Options configure a Service. Zero values mean the defaults.
@@ -157,17 +159,35 @@ func (s *Service) Submit(ctx context.Context, r Request, items iter.Seq2[Item, e
 	if n != r.Count {
 		return b, repeated, fmt.Errorf("batch %s: %d items, not %d", b.Batch, n, r.Count)
 	}
-	s.holdAtOnce(ctx, &b)
+	s.begin(ctx, &b, repeated)
 	return b, repeated, nil
 }
 
-// holdAtOnce holds for an atomic batch before it is answered, where it can: then the answer says whether it could be. What goes wrong is
-// put right by the batch's job.
-func (s *Service) holdAtOnce(ctx context.Context, b *batch.Batch) {
-	if b.Terms.Mode != batch.Atomic || b.Pays(b.Merchant, s.now()) != nil {
+// triesToBegin is how often begin tries.
+const triesToBegin = 3
+
+// begin does what it can for a batch before it is answered that it may be paid: an atomic one is held for, so that the answer says whether it
+// could be; one for the queue has its place, so that the queue is in the order of the answers. What goes wrong is put right by the batch's
+// job. Whoever submits a batch has found the references of its items free a moment ago, but not those of one that was begun before, has a
+// time, was approved, or may wait for money.
+func (s *Service) begin(ctx context.Context, b *batch.Batch, begun bool) {
+	if !b.Terms.Holds() || b.Pays(b.Merchant, s.now()) != nil {
 		return
 	}
-	if err := (hand{s: s, b: b}).holdAll(ctx, true); err != nil && !errors.Is(err, errWaits) {
+	h := hand{s, b, &memory{}}
+	checked := !begun && b.Terms.ScheduleAt.IsZero() && b.Terms.Shortage != batch.QueueShort
+	var err error
+	for range triesToBegin {
+		if b.Terms.Mode == batch.Atomic {
+			err = h.holdAll(ctx, checked)
+		} else {
+			_, err = h.join(ctx)
+		}
+		if err == nil {
+			return
+		}
+	}
+	if !errors.Is(err, errWaits) {
 		s.opts.Log.Warn("nothing is held for a batch yet", "batch", b.Batch, "merchant", b.Merchant, "error", err)
 	}
 }
@@ -275,7 +295,7 @@ func (s *Service) Cancel(ctx context.Context, of batch.Of, reason string, o even
 	if err != nil {
 		return b, err
 	}
-	if err := (hand{s: s, b: &b}).release(ctx); err != nil { // its job does it then
+	if err := (hand{s, &b, &memory{}}).release(ctx); err != nil { // its job does it then
 		s.opts.Log.Warn("what is held for a cancelled batch is not released yet", "batch", b.Batch, "merchant", b.Merchant, "error", err)
 	}
 	return b, nil

@@ -95,6 +95,11 @@ func (l *books) SubmitBatch(_ context.Context, c batch.Command, _ eventstore.Ori
 		a.Rule = l.rule
 		c = a
 	}
+	if a, adds := c.(batch.AddItems); adds {
+		if err := a.UnderRule(b, l.rule); err != nil {
+			return batch.Batch{}, err
+		}
+	}
 	if s, submits := c.(batch.Submit); submits && s.Terms.Rule != l.rule {
 		return batch.Batch{}, domain.Errorf(domain.Stale, "under another rule")
 	}
@@ -250,16 +255,14 @@ func (l *books) Claimed(_ context.Context, _ string, keys []string) (map[string]
 
 func (l *books) Partition(string) int { return 0 }
 
-// OpenItems and Unfinished are what the views tell.
-func (l *books) OpenItems(_ context.Context, _, id string) (n int64, _ error) {
+// Open and Unfinished are what the views tell.
+func (l *books) Open(_ context.Context, _, id string) (open bool, _ error) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for _, p := range l.payments {
-		if p.Status == wallet.Pending {
-			n++
-		}
+		open = open || p.Batch == id && p.Status == wallet.Pending
 	}
-	return n, nil
+	return open, nil
 }
 
 func (l *books) Unfinished(_ context.Context, after string, limit int) (list []batches.Unfinished, _ error) {
@@ -268,7 +271,7 @@ func (l *books) Unfinished(_ context.Context, after string, limit int) (list []b
 	for id, b := range l.batches {
 		_, held := l.wallet.Reserve(id)
 		if id > after && (!b.Final() || held) && len(list) < limit {
-			list = append(list, batches.Unfinished{Of: b.Of, Status: b.Status})
+			list = append(list, batches.Unfinished{Of: b.Of, Status: b.Status, Terms: b.Terms})
 		}
 	}
 	slices.SortFunc(list, func(a, b batches.Unfinished) int { return strings.Compare(a.Batch, b.Batch) })

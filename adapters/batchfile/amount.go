@@ -116,7 +116,22 @@ const (
 		"format the column as text, then type the number again"
 	fractional = "has a decimal point, such as 123456789012.0: a program took it for a number, and may have changed its digits; " +
 		"format the column as text, then type the number again"
+	rounded = "has nothing but zeros behind its fifteenth digit: a spreadsheet that takes it for a number keeps no more digits than that; " +
+		"format the column as text, then type the number again, or put an apostrophe before it if it is right"
+	stripped = "if it began with zeros, a spreadsheet has taken them off: format the column as text, then type the number again"
 )
+
+// What a spreadsheet keeps of a number, and how many zeros behind that are no accident: one account number of sixteen digits in ten ends in a
+// zero, one of seventeen in a hundred in two.
+const (
+	keptDigits   = 15
+	suspectZeros = 2
+)
+
+// roundedBySheet says whether a number looks as if a spreadsheet had kept its first fifteen digits only.
+func roundedBySheet(s string) bool {
+	return len(s) >= keptDigits+suspectZeros && digits(s) && strings.Trim(s[keptDigits:], "0") == ""
+}
 
 // turnedIntoNumber says what has been done to a number that is a name, such as an account's; "" when nothing is certain.
 func turnedIntoNumber(s string) string {

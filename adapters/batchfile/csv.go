@@ -66,6 +66,9 @@ func (d *csvDecoder) next(r *Reader) error {
 			continue
 		}
 		*r.item.text(f) = value
+		if f == accountNo && !r.given[f] && roundedBySheet(value) && !markedAsText(text[c.from:c.to]) {
+			r.fault(f, rounded)
+		}
 	}
 	return nil
 }
@@ -161,6 +164,9 @@ func cleanCell(s string, f field) string {
 	}
 	return s
 }
+
+// markedAsText says whether a cell has the apostrophe that makes it text: then no spreadsheet has taken it for a number.
+func markedAsText(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), "'") }
 
 // formula says whether a spreadsheet would take a text for a formula, or for the beginning of one: the characters are those that OWASP
 // names, and their full-width forms.

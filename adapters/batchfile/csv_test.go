@@ -108,7 +108,10 @@ func TestCSVItems(t *testing.T) {
 		inside = "has a quotation mark inside: put the field into quotation marks, and double those within"
 		behind = "has text behind its closing quotation mark: quotation marks within a field must be doubled"
 		eight  = "must be 8 to 20 digits"
-		phone  = "must be a 10-digit mobile number that starts with 6 to 9"
+		zeros  = "has nothing but zeros behind its fifteenth digit: a spreadsheet that takes it for a number keeps no more digits than that; " +
+			"format the column as text, then type the number again, or put an apostrophe before it if it is right"
+		short = "if it began with zeros, a spreadsheet has taken them off: format the column as text, then type the number again"
+		phone = "must be a 10-digit mobile number that starts with 6 to 9"
 	)
 	for _, c := range []struct{ old, cell, want string }{
 		{"00123456789012", "1.23E+14", "column 3 (account_no): " + number},
@@ -119,7 +122,14 @@ func TestCSVItems(t *testing.T) {
 		{"00123456789012", "123456789012.0", "column 3 (account_no): " + point},
 		{"00123456789012", "123456789012.", "column 3 (account_no): " + point},
 		{"00123456789012", "1234567890.12", "column 3 (account_no): " + eight},
-		{"00123456789012", "123456789012345000", ""}, // such a number may exist
+		{"00123456789012", "123456789012345000", "column 3 (account_no): " + zeros},
+		{"00123456789012", "12345678901234500", "column 3 (account_no): " + zeros},
+		{"00123456789012", "12345678901234567800", ""},
+		{"00123456789012", "1234567890123450", ""}, // one in ten ends in a zero
+		{"00123456789012", "'123456789012345000", ""},
+		{"00123456789012", `" '123456789012345000"`, ""},
+		{"00123456789012", "1234567", "column 3 (account_no): " + eight + "; " + short},
+		{"00123456789012", "123456789012345678901", "column 3 (account_no): " + eight},
 		{"00123456789012", "AB1234567890", "column 3 (account_no): " + eight},
 		{"00123456789012", "1234 5678 9012", "column 3 (account_no): " + eight},
 		{"00123456789012", `"1,23,45,678"`, "column 3 (account_no): " + eight},

@@ -46,7 +46,8 @@
 //   - Amounts may have ₹, Rs or INR before them, and commas between groups of digits: 1,00,000.50 and 100,000.50 are the same. Other groups
 //     are refused, as are more than two decimals, zero and less. A comma is never the decimal point.
 //   - Account and mobile numbers in scientific notation (1.23E+14) or with a decimal point (123456789012.0) are refused: a
-//     spreadsheet has made numbers of them, and digits are lost. Leading zeros are kept.
+//     spreadsheet has made numbers of them, and digits are lost. So are account numbers with two zeros or more behind their fifteenth digit and
+//     nothing else there, unless an apostrophe marks them as text: that is how a spreadsheet shortens a number. Leading zeros are kept.
 //
 // # JSON and NDJSON
 //

@@ -285,7 +285,15 @@ func (r *Reader) check() {
 		case f == noField:
 			r.found = append(r.found, Problem{Line: r.item.Line, Field: e.Field, Index: r.item.Index, Message: e.Message})
 		case !r.given[f]:
-			r.fault(f, e.Message)
+			r.fault(f, e.Message+r.hint(f))
 		}
 	}
+}
+
+// hint says what may have happened to a value of a sheet that is refused; "" when there is nothing to say.
+func (r *Reader) hint(f field) string {
+	if r.numbered && f == accountNo && digits(r.item.AccountNo) && len(r.item.AccountNo) < keptDigits {
+		return "; " + stripped
+	}
+	return ""
 }

@@ -21,6 +21,10 @@ import (
 // holding up the rest.
 func PayoutJobs(gateway string) string { return "payout:" + gateway }
 
+// BatchJobs is the kind of the jobs of a gateway's payouts that belong to batches: somebody waits for the answer to a payout by itself,
+// which must not stand behind a hundred thousand others.
+func BatchJobs(gateway string) string { return "payout-batch:" + gateway }
+
 // Opener opens sealed personal data; see eventstore/vault.
 type Opener interface {
 	UnsealString(ctx context.Context, id uuid.UUID, sealed string) (string, error)
@@ -37,6 +41,7 @@ type PendingPayment struct {
 	Merchant  string
 	ID        string
 	Gateway   string    // "" when it was not submitted yet
+	Batch     string    // of a payout; "": a payout by itself
 	ExpiresAt time.Time // of a payin
 }
 
@@ -127,30 +132,41 @@ func (*Dispatcher) Types() []string {
 func (d *Dispatcher) Handle(ctx context.Context, r eventstore.Record) error {
 	switch r.Type {
 	case "payout.initiated":
-		of, err := headerOf(&r)
+		e, err := wallet.Decode(r.Type, r.Schema, r.Data)
 		if err != nil {
-			return err
+			return unreadable{fmt.Errorf("record %s: %w", r.Position(), err)}
 		}
-		return d.jobs.Put(ctx, d.job(d.first, of.Merchant, of.Payment))
+		made, ok := e.(*wallet.PayoutInitiated)
+		if !ok {
+			return unreadable{fmt.Errorf("record %s is a %T", r.Position(), e)}
+		}
+		return d.jobs.Put(ctx, d.job(PendingPayment{Merchant: made.Merchant, ID: made.Payment, Gateway: d.first, Batch: made.Batch}))
 	case "payout.anomaly", "payout.paid_after_refund":
 		d.count.count(d.gatewayOf(&r), CountAnomaly)
 		d.log.Warn("a gateway contradicts what is known of a payout: somebody has to look at it",
 			"payment", r.Subject, "gateway", d.gatewayOf(&r), "event", r.Type, "position", r.Position().String())
 	case "payout.succeeded", "payout.failed", "payout.refunded":
 		for name := range d.routes {
-			if err := forget(ctx, d.jobs, PayoutJobs(name), r.Subject, d.clock()); err != nil {
-				return err
+			for _, kind := range []string{PayoutJobs(name), BatchJobs(name)} {
+				if err := forget(ctx, d.jobs, kind, r.Subject, d.clock()); err != nil {
+					return err
+				}
 			}
 		}
 	}
 	return nil
 }
 
-func (d *Dispatcher) job(gateway, merchant, id string) work.Job {
+func (d *Dispatcher) job(p PendingPayment) work.Job {
+	gateway := p.Gateway
 	if _, known := d.routes[gateway]; !known {
 		gateway = d.first
 	}
-	return work.Job{Kind: PayoutJobs(gateway), Key: id, Due: d.clock(), Payload: memory{Merchant: merchant}.bytes()}
+	kind := PayoutJobs(gateway)
+	if p.Batch != "" {
+		kind = BatchJobs(gateway)
+	}
+	return work.Job{Kind: kind, Key: p.ID, Due: d.clock(), Payload: memory{Merchant: p.Merchant}.bytes()}
 }
 
 // gatewayOf is the gateway that an anomaly is about; the first one when the record does not tell.
@@ -166,9 +182,7 @@ func (d *Dispatcher) gatewayOf(r *eventstore.Record) string {
 
 // Recover puts the job of every pending payout that has none. Call it at the start, and whenever work storage was lost.
 func (d *Dispatcher) Recover(ctx context.Context, pending PendingPayments) error {
-	return recoverJobs(ctx, d.jobs, pending, wallet.KindPayout, func(p PendingPayment) work.Job {
-		return d.job(p.Gateway, p.Merchant, p.ID)
-	})
+	return recoverJobs(ctx, d.jobs, pending, wallet.KindPayout, d.job)
 }
 
 // Hold keeps payouts from being dispatched, for benchmarks and maintenance: jobs are kept, no handling begins any more, and those
@@ -182,12 +196,13 @@ func (d *Dispatcher) Resume() { d.hold.set(false) }
 func (d *Dispatcher) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	ended := make(chan error, len(d.routes))
+	ended := make(chan error, 2*len(d.routes))
 	for name, route := range d.routes {
-		go func() { ended <- d.runGateway(ctx, name, route) }()
+		go func() { ended <- d.runGateway(ctx, PayoutJobs(name), route, route.Policy.Concurrency) }()
+		go func() { ended <- d.runGateway(ctx, BatchJobs(name), route, route.Policy.batchConcurrency()) }()
 	}
 	var errs []error
-	for range d.routes {
+	for range cap(ended) {
 		if err := <-ended; err != nil {
 			errs = append(errs, err)
 			cancel() // half of it is not a dispatcher
@@ -196,29 +211,20 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 	return errors.Join(errs...)
 }
 
-func (d *Dispatcher) runGateway(ctx context.Context, name string, route Route) error {
+func (d *Dispatcher) runGateway(ctx context.Context, kind string, route Route, concurrency int) error {
 	options := work.Options{
-		Concurrency: route.Policy.Concurrency, Lease: d.lease, Grace: route.Policy.SendTimeout + 5*time.Second,
+		Concurrency: concurrency, Lease: d.lease, Grace: route.Policy.SendTimeout + 5*time.Second,
 		Clock: d.clock, Log: d.log,
 	}
 	for ctx.Err() == nil {
 		open, stop := d.hold.open(ctx)
-		err := work.Run(open, d.jobs, PayoutJobs(name), options, d.dispatch)
+		err := work.Run(open, d.jobs, kind, options, d.dispatch)
 		stop()
 		if err != nil {
-			return fmt.Errorf("dispatching to %s: %w", name, err)
+			return fmt.Errorf("dispatching %s: %w", kind, err)
 		}
 	}
 	return nil
-}
-
-// headerOf reads which payment a record is about.
-func headerOf(r *eventstore.Record) (wallet.Of, error) {
-	e, err := wallet.Decode(r.Type, r.Schema, r.Data)
-	if err != nil {
-		return wallet.Of{}, unreadable{fmt.Errorf("record %s: %w", r.Position(), err)}
-	}
-	return *e.Header(), nil
 }
 
 // unreadable is the error of a record that no repetition makes readable.

@@ -11,7 +11,9 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/gateway"
+	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
 )
 
 // The table of contracts/klyropay.md: how a payout to an account with these last digits ends, and by which events.
@@ -396,6 +398,40 @@ func TestHold(t *testing.T) {
 	second := held()
 	p.dispatcher.Resume()
 	w.untilStatus(second, wallet.Success)
+}
+
+// Payouts of batches have a queue of their own: one by itself, for whose answer somebody waits, does not stand behind them.
+func TestBatchesDoNotHoldUpOthers(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t, 0)
+	p := w.prepare("work.db", shortPolicy(), nil)
+	for id, of := range map[string]string{"txn_a": "", "txn_b": "bat_1"} {
+		zero := money.Zero(money.INR)
+		e := &wallet.PayoutInitiated{
+			Of:     wallet.Of{Merchant: "mer_x", Currency: money.INR, Payment: id},
+			Priced: wallet.Priced{Amount: zero, Commission: zero, Tax: zero}, Batch: of,
+		}
+		data, err := wallet.Encode(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := p.dispatcher.Handle(t.Context(), eventstore.Record{Type: e.Type(), Schema: e.Schema(), Data: data, Subject: id}); err != nil {
+			t.Fatal(err)
+		}
+		kinds := []string{gateway.PayoutJobs("sandbox"), gateway.BatchJobs("sandbox")}
+		for n, kind := range kinds {
+			if _, found, err := p.jobs.Find(t.Context(), kind, id); err != nil || found != ((n == 1) == (of != "")) {
+				t.Errorf("%s of batch %q is among %s: %t, %v", id, of, kind, found, err)
+			}
+		}
+	}
+	settled := eventstore.Record{Type: "payout.succeeded", Subject: "txn_b"}
+	if err := p.dispatcher.Handle(t.Context(), settled); err != nil {
+		t.Fatal(err)
+	}
+	if _, found, err := p.jobs.Find(t.Context(), gateway.BatchJobs("sandbox"), "txn_b"); err != nil || found {
+		t.Errorf("the job of a settled payout is there: %t, %v", found, err)
+	}
 }
 
 // A settled payout needs no job: the record of its end takes it away, though it was due much later.

@@ -20,7 +20,7 @@ type Policy struct {
 	// QuietWindow is how long after the last send, and since the last trace of it, the bank must not know a payout before
 	// it is given up.
 	QuietWindow time.Duration
-	Concurrency int // calls at a time
+	Concurrency int // calls at a time for payouts by themselves; half as many more for those of batches
 }
 
 // DefaultPolicy is for real banks.
@@ -75,3 +75,6 @@ func doubled(first time.Duration, n int, limit time.Duration) time.Duration {
 	}
 	return min(d, limit)
 }
+
+// batchConcurrency is the number of calls at a time for payouts of batches.
+func (p Policy) batchConcurrency() int { return max(1, p.Concurrency/2) }

@@ -162,3 +162,24 @@ func TestBatchesUnderARule(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+// What is released to a merchant who owes goes to the debt first, and the books agree.
+func TestReleaseToADebtor(t *testing.T) {
+	t.Parallel()
+	log := memory.New(1)
+	b := open(t, log)
+	b.fund(merchantA, "txn_fund", "1000")
+	b.submit(initiate(merchantA, "txn_single", "R-1", "500"))
+	b.submit(submitted(merchantA, "txn_single"))
+	b.submit(reported(merchantA, "txn_single", wallet.OutcomeFailed))
+	s := b.announce("bat_1", 8, batch.Terms{Approval: batch.NoApproval, Mode: batch.Atomic})
+	s.hold(0, 8)
+	b.submit(reported(merchantA, "txn_single", wallet.OutcomePaid)) // 120 of it are there
+	s.pay(1, 3)
+	s.do(batch.Cancel{Base: s.by("key:maker"), Reason: "no"})
+	w := b.submit(wallet.ReleaseBatch{Base: s.base(), Done: true}).Wallet
+	if !w.Available.Equal(inr("160")) || !w.Locked.Equal(inr("330")) || !w.Owed.IsZero() || w.Reserves != nil {
+		t.Errorf("%+v", w)
+	}
+	verified(t, log)
+}

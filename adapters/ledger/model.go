@@ -165,7 +165,7 @@ func allowed(c wallet.Command, states []executor.State) error {
 // ruled tells a command about a batch on which the merchant's approval rule has a say.
 func ruled(c batch.Command) bool {
 	switch c.(type) {
-	case batch.Submit, batch.Approve:
+	case batch.Submit, batch.AddItems, batch.Approve:
 		return true
 	}
 	return false
@@ -192,6 +192,8 @@ func asOfNow(c batch.Command, states []executor.State) (batch.Command, error) {
 		if c.Terms.Rule != rule && states[0].(*batchState).Status == "" {
 			return nil, domain.Errorf(domain.Stale, "the approval rule was changed while the batch was being submitted: submit it again")
 		}
+	case batch.AddItems:
+		return c, c.UnderRule(&states[0].(*batchState).Batch, rule)
 	case batch.Approve:
 		c.Rule = rule
 		return c, nil

@@ -48,6 +48,9 @@ func (l *Ledger) Timeline(ctx context.Context, subject string, each func(Moment)
 	if err != nil {
 		return err
 	}
+	if strings.HasPrefix(stream, "batch:") {
+		return l.batchTimeline(ctx, partition, stream, subject, each)
+	}
 	if !strings.HasPrefix(stream, "wallet:") {
 		return l.eachOf(ctx, partition, stream, func(r *eventstore.Record) (bool, error) {
 			m, err := momentOf(r)
@@ -57,7 +60,6 @@ func (l *Ledger) Timeline(ctx context.Context, subject string, each func(Moment)
 			return false, err
 		})
 	}
-	// A wallet's balance before an event is the fold of all that came before: the stream is read as far as the last one.
 	until := int64(-1)
 	if stream != subject {
 		records, err := l.log.ReadSubjects(ctx, partition, []string{subject})
@@ -66,6 +68,48 @@ func (l *Ledger) Timeline(ctx context.Context, subject string, each func(Moment)
 		}
 		until = records[len(records)-1].Seq
 	}
+	return l.walletTimeline(ctx, partition, stream, subject, until, each)
+}
+
+// batchTimeline is Timeline of a batch: its own stream, and what the wallet has held for it, in the order of the log.
+func (l *Ledger) batchTimeline(ctx context.Context, partition int, stream, subject string, each func(Moment) error) error {
+	records, err := l.log.ReadSubjects(ctx, partition, []string{subject})
+	if err != nil {
+		return fmt.Errorf("reading %s: %w", subject, err)
+	}
+	held := map[int64]Moment{}
+	last, of := int64(0), ""
+	for i := range records {
+		if r := &records[i]; r.Stream != stream {
+			last, of = r.Seq, r.Stream
+		}
+	}
+	if last > 0 {
+		if err := l.walletTimeline(ctx, partition, of, subject, last, func(m Moment) error {
+			p, err := eventstore.ParsePosition(m.Position)
+			held[p.Seq] = m
+			return err
+		}); err != nil {
+			return err
+		}
+	}
+	for i := range records {
+		m, there := held[records[i].Seq]
+		if !there {
+			if m, err = momentOf(&records[i]); err != nil {
+				return err
+			}
+		}
+		if err := each(m); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// walletTimeline is Timeline of what is about a subject in a wallet's stream, or of the stream. A wallet's balance before an event is the fold
+// of all that came before: the stream is read as far as the record at until, or to its end (-1).
+func (l *Ledger) walletTimeline(ctx context.Context, partition int, stream, subject string, until int64, each func(Moment) error) error {
 	s, err := newModel().New(streamNeed(stream))
 	if err != nil {
 		return err

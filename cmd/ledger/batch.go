@@ -16,6 +16,8 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/alecthomas/kong"
+
 	"github.com/khata-ledger/khata/adapters/batchfile"
 )
 
@@ -27,6 +29,7 @@ type batchCommand struct {
 	Reject   batchReject   `cmd:"" help:"Reject a batch that waits for approval: nothing of it is paid."`
 	Cancel   batchCancel   `cmd:"" help:"Stop a batch: what is not paid yet never will be."`
 	Retry    batchRetry    `cmd:"" name:"retry-failed" help:"Submit those items of a batch again that definitely failed."`
+	Results  batchSheet    `cmd:"" help:"Write all items of a batch with what became of them, as CSV or XLSX."`
 	Template batchTemplate `cmd:"" help:"Print a CSV to fill in."`
 }
 
@@ -46,15 +49,31 @@ func (e ending) check() error {
 
 // batchTerms are what a batch is submitted under.
 type batchTerms struct {
-	Mode       string `enum:",partial,atomic" default:"" help:"partial: each item is paid or refused by itself (that is usual). atomic: all are, or none is." placeholder:"MODE"`
-	Approval   string `enum:",none,required" default:"" help:"required: another key must approve it. Your rule may ask for more in any case." placeholder:"APPROVAL"`
-	Queue      bool   `env:"-" help:"What the balance does not cover waits, instead of being refused."`
-	ScheduleAt string `help:"When it begins, such as 2026-04-01T09:30:00+05:30; without it, at once." placeholder:"TIME"`
+	Mode       string       `enum:",partial,atomic" default:"" help:"partial: each item is paid or refused by itself (that is usual). atomic: all are, or none is." placeholder:"MODE"`
+	Approval   approvalFlag `enum:",none,required" default:"" help:"Another key must approve it; --approval=none is what is usual. Your rule may ask for more in any case."`
+	Queue      bool         `env:"-" help:"What the balance does not cover waits, instead of being refused."`
+	ScheduleAt string       `help:"When it begins, such as 2026-04-01T09:30:00+05:30; without it, at once." placeholder:"TIME"`
 }
+
+// approvalFlag is the value of --approval. The flag alone stands for required; it takes a value, too.
+type approvalFlag string
+
+// Decode reads the value, if there is one.
+func (a *approvalFlag) Decode(c *kong.DecodeContext) error {
+	next := c.Scan.Peek()
+	if next.Type == kong.FlagValueToken || next.Value == batchfile.ApprovalRequired || next.Value == batchfile.ApprovalNone {
+		return c.Scan.PopValueInto("approval", (*string)(a))
+	}
+	*a = batchfile.ApprovalRequired
+	return nil
+}
+
+// IsBool says that the flag can stand alone.
+func (*approvalFlag) IsBool() bool { return true }
 
 // options are those that were given, by the API's names.
 func (b batchTerms) options() map[string]string {
-	all := map[string]string{"mode": b.Mode, "approval": b.Approval, "schedule_at": b.ScheduleAt}
+	all := map[string]string{"mode": b.Mode, "approval": string(b.Approval), "schedule_at": b.ScheduleAt}
 	if b.Queue {
 		all["on_insufficient_balance"] = batchfile.BalanceQueue
 	}
@@ -87,7 +106,7 @@ func (c *batchSubmit) Run(ctx context.Context, t *terminal) error {
 	defer f.Close() //nolint:errcheck // it was only read
 	var b batchJSON
 	if err := c.call(ctx, http.MethodPost, pathBatches+"?"+query.Encode(), mediaType, f, &b); err != nil {
-		return err
+		return t.listed(err)
 	}
 	if c.DryRun || !c.Watch {
 		return b.print(t, c.JSON)
@@ -175,14 +194,11 @@ func unpaid(status string) bool {
 
 // failures writes the results of the items that were not paid.
 func (a *apiFlags) failures(ctx context.Context, id string, w io.Writer) error {
-	resp, err := a.send(ctx, http.MethodGet, pathBatches+"/"+url.PathEscape(id)+"/results?format=csv", "", nil)
+	resp, err := a.results(ctx, id, "csv")
 	if err != nil {
 		return err
 	}
 	defer resp.Body.Close() //nolint:errcheck // what was read is checked
-	if resp.StatusCode != http.StatusOK {
-		return apiError(resp)
-	}
 	in, out := csv.NewReader(resp.Body), csv.NewWriter(w)
 	in.ReuseRecord = true
 	status := -1
@@ -208,6 +224,38 @@ func (a *apiFlags) failures(ctx context.Context, id string, w io.Writer) error {
 	}
 	out.Flush()
 	return out.Error()
+}
+
+type batchSheet struct {
+	apiFlags
+	ID     string `arg:"" help:"Batch."`
+	Format string `enum:"csv,xlsx" default:"csv" help:"csv or xlsx." placeholder:"FORMAT"`
+	Output string `short:"o" help:"File to write; it appears whole or not at all. Without it, stdout." placeholder:"FILE"`
+}
+
+// Run writes the results. An answer that breaks off is an error: what is there is not all.
+func (c *batchSheet) Run(ctx context.Context, t *terminal) error {
+	resp, err := c.results(ctx, c.ID, c.Format)
+	if err != nil {
+		return err
+	}
+	defer resp.Body.Close() //nolint:errcheck // what was read is checked
+	return t.writeOut(c.Output, func(w io.Writer) error {
+		if _, err := io.Copy(w, resp.Body); err != nil {
+			return fmt.Errorf("reading the results of %s: %w", c.ID, err)
+		}
+		return nil
+	})
+}
+
+// results asks for the results of a batch; the body is the caller's to read and close.
+func (a *apiFlags) results(ctx context.Context, id, format string) (*http.Response, error) {
+	resp, err := a.send(ctx, http.MethodGet, pathOf(id, "results")+"?format="+format, "", nil)
+	if err != nil || resp.StatusCode == http.StatusOK {
+		return resp, err
+	}
+	defer resp.Body.Close() //nolint:errcheck // it was only read
+	return nil, apiError(resp)
 }
 
 type batchTemplate struct{}

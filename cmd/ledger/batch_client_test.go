@@ -47,9 +47,111 @@ func batchAPI(t *testing.T, states ...string) (asked *[]string, client func(args
 	}))
 	t.Cleanup(server.Close)
 	return asked, func(args ...string) (string, string, int) {
-		var out, errw bytes.Buffer
-		code := run(t.Context(), append(append([]string{"batch"}, args...), "--url", server.URL, "--api-key", "k"), &out, &errw)
-		return out.String(), errw.String(), code
+		return runBatch(t, append(args, "--url", server.URL, "--api-key", "k")...)
+	}
+}
+
+func runBatch(t *testing.T, args ...string) (out, remarks string, code int) {
+	var o, e bytes.Buffer
+	code = run(t.Context(), append([]string{"batch"}, args...), &o, &e)
+	return o.String(), e.String(), code
+}
+
+// The key is that of the file, if one is named. Without one, with a bad one or with a bad address nothing is asked, and nobody waits.
+func TestKeyOfClient(t *testing.T) {
+	var keys []string
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		keys = append(keys, r.Header.Get("X-Api-Key"))
+		io.WriteString(w, batchState("completed", `"success":5`))
+	}))
+	t.Cleanup(server.Close)
+	file := func(name, text string) string {
+		path := filepath.Join(t.TempDir(), name)
+		if err := os.WriteFile(path, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+		return path
+	}
+	status := []string{"status", "bat_1", "--watch", "--url", server.URL}
+	for _, c := range []struct {
+		flags []string
+		want  string
+	}{{[]string{"--key-file", file("key", "klyro_a\n")}, "klyro_a"}, {[]string{"--api-key", "klyro_b"}, "klyro_b"}} {
+		if _, remarks, code := runBatch(t, append(status, c.flags...)...); code != 0 || len(keys) == 0 || keys[len(keys)-1] != c.want {
+			t.Errorf("%v: %d, keys %q: %s", c.flags, code, keys, remarks)
+		}
+	}
+	keys = nil
+	for _, flags := range [][]string{
+		nil, {"--key-file", file("blank", "\n")}, {"--key-file", file("two", "a b")}, {"--key-file", t.TempDir()}, {"--key-file", "absent"}, {"--api-key", "k", "--url", "::"},
+	} {
+		if _, remarks, code := runBatch(t, append(status, flags...)...); code != exitUsage || len(keys) > 0 {
+			t.Errorf("%v: %d, keys %q: %s", flags, code, keys, remarks)
+		}
+	}
+}
+
+// Results are written as they come, to a file only when they came whole.
+func TestBatchResultsAreWritten(t *testing.T) {
+	cut := false
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		if r.URL.Path != pathBatches+"/bat_1/results" {
+			http.NotFound(w, r)
+			return
+		}
+		io.WriteString(w, "as "+r.URL.Query().Get("format"))
+		if cut {
+			w.(http.Flusher).Flush()
+			panic(http.ErrAbortHandler)
+		}
+	}))
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "out.xlsx")
+	results := func(args ...string) (string, int) {
+		out, _, code := runBatch(t, append([]string{"results", "--url", server.URL, "--api-key", "k"}, args...)...)
+		return out, code
+	}
+	if out, code := results("bat_1"); code != 0 || out != "as csv" {
+		t.Errorf("%d %q", code, out)
+	}
+	if out, code := results("bat_1", "--format", "pdf"); code != exitUsage || out != "" {
+		t.Errorf("%d %q", code, out)
+	}
+	if out, code := results("bat_2", "-o", file); code != exitNo || out != "" {
+		t.Errorf("%d %q", code, out)
+	}
+	cut = true
+	if _, code := results("bat_1", "-o", file); code != exitNo {
+		t.Errorf("cut off: %d", code)
+	}
+	if _, err := os.Stat(file); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("a part of the results is there: %v", err)
+	}
+	cut = false
+	if out, code := results("bat_1", "--format", "xlsx", "-o", file); code != 0 || out != "" {
+		t.Errorf("%d %q", code, out)
+	}
+	if text, err := os.ReadFile(file); err != nil || string(text) != "as xlsx" {
+		t.Errorf("%q, %v", text, err)
+	}
+}
+
+// What is wrong with a file is told line by line.
+func TestProblemsOfFileStandOnTheirLines(t *testing.T) {
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) {
+		w.WriteHeader(http.StatusUnprocessableEntity)
+		io.WriteString(w, `{"success":false,"message":"Validation failed","data":null,"errors":{"items":["item 1, line 2: a","item 2, line 3: b"]},"problems":[],"more":7}`)
+	}))
+	t.Cleanup(server.Close)
+	file := filepath.Join(t.TempDir(), "a.csv")
+	if err := os.WriteFile(file, []byte("x"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const want = "item 1, line 2: a\nitem 2, line 3: b\nand 7 more\nledger: Validation failed (422 Unprocessable Entity)\n"
+	for _, args := range [][]string{{"submit", file}, {"retry-failed", "bat_1"}} {
+		if out, remarks, code := runBatch(t, append(args, "--url", server.URL, "--api-key", "k")...); code != exitNo || out != "" || remarks != want {
+			t.Errorf("%v: %d %q %q", args, code, out, remarks)
+		}
 	}
 }
 
@@ -74,6 +176,9 @@ func TestBatchCommands(t *testing.T) {
 			[]string{"submit", sheet, "--ref", "R", "--mode", "atomic", "--approval", "required", "--queue", "--schedule-at", "2026-04-01T09:30:00+05:30", "--dry-run"},
 			"POST ?approval=required&batch_ref=R&dry_run=true&mode=atomic&on_insufficient_balance=queue&schedule_at=2026-04-01T09%3A30%3A00%2B05%3A30 x",
 		},
+		{[]string{"submit", "--approval", sheet, "--ref", "R"}, "POST ?approval=required&batch_ref=R x"},
+		{[]string{"submit", sheet, "--ref", "R", "--approval=none"}, "POST ?approval=none&batch_ref=R x"},
+		{[]string{"submit", sheet, "--ref", "R", "--approval"}, "POST ?approval=required&batch_ref=R x"},
 		{[]string{"submit", body}, "POST ? x"},
 		{[]string{"status", "bat_1"}, "GET /bat_1 "},
 		{[]string{"approve", "bat_1"}, "POST /bat_1/approve {}"},
@@ -91,7 +196,7 @@ func TestBatchCommands(t *testing.T) {
 	}
 	asked, client := batchAPI(t, "")
 	for _, wrong := range [][]string{
-		{"submit", body, "--mode", "atomic"}, {"submit", body, "--queue"}, {"submit", sheet, "--mode", "both"}, {"submit", sheet, "--approval", "two"},
+		{"submit", body, "--mode", "atomic"}, {"submit", body, "--queue"}, {"submit", sheet, "--mode", "both"}, {"submit", sheet, "--approval", "two"}, {"submit", sheet, "--approval=two"},
 		{"reject", "bat_1"}, {"reject", "bat_1", "--reason", " "}, {"approve", "bat_1", "--note", strings.Repeat("x", 501)}, {"retry-failed", "bat_1", "--failures", "f.csv"},
 	} {
 		if _, remarks, code := client(wrong...); code != exitUsage || len(*asked) != 0 {

@@ -93,7 +93,7 @@ func (c *batchRetry) Run(ctx context.Context, t *terminal) error {
 	}
 	var b batchJSON
 	if err := c.post(ctx, path, body, &b); err != nil {
-		return err
+		return t.listed(err)
 	}
 	if c.DryRun || !c.Watch {
 		return b.print(t, c.JSON)

@@ -26,17 +26,21 @@ const (
 func (e ending) end(ctx context.Context, t *terminal, api *apiFlags, id string) error {
 	tell, finish := t.progress("paying")
 	var b batchJSON
-	said := ""
+	said, away := "", false // what was remarked last; whether the server cannot be asked
 	for gap := firstLook; ; gap = min(2*gap, lastLook) {
 		seen, err := api.batch(ctx, id)
 		var refused *apiRefusal
+		var wrong usageError
 		switch {
-		case errors.As(err, &refused):
+		case errors.As(err, &refused), errors.As(err, &wrong):
 			return errors.Join(err, finish())
 		case err != nil && ctx.Err() == nil: // the server may be starting again
-			t.logger().Warn("the server cannot be asked; trying on", "error", err)
+			if !away {
+				t.remark(tell != nil, "batch "+id+": trying on: "+oneLine(err))
+			}
+			away = true
 		case err == nil:
-			b = seen
+			b, away = seen, false
 			if now := b.waiting(); now != said && !b.ended() {
 				said = now
 				t.remark(tell != nil, "batch "+id+": "+cmp.Or(said, "goes on"))

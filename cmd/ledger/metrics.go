@@ -101,7 +101,7 @@ func (d *depths) Collect(ch chan<- prometheus.Metric) {
 func (s *server) jobKinds() []string {
 	kinds := []string{gateway.ExpiryJobs}
 	if s.bank != nil {
-		kinds = append(kinds, gateway.PayoutJobs(s.bank.client.Name()))
+		kinds = append(kinds, gateway.PayoutJobs(s.bank.client.Name()), gateway.BatchJobs(s.bank.client.Name()))
 	}
 	return kinds
 }

@@ -76,7 +76,7 @@ func (p *ports) PendingPayments(ctx context.Context, kind wallet.Kind, after str
 				return nil, err
 			}
 		}
-		out[i] = gateway.PendingPayment{Merchant: x.Merchant, ID: x.Of.Payment, ExpiresAt: x.ExpiresAt, Gateway: x.Gateway}
+		out[i] = gateway.PendingPayment{Merchant: x.Merchant, ID: x.Of.Payment, ExpiresAt: x.ExpiresAt, Gateway: x.Gateway, Batch: x.Batch}
 	}
 	return out, nil
 }

@@ -13,17 +13,15 @@ import (
 	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/money"
-	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/projections"
 )
 
 // openBatches tells the service of batches how their payouts stand.
 type openBatches struct{ *projections.Views }
 
-// OpenItems is the number of a batch's items whose outcome is not final.
-func (v openBatches) OpenItems(ctx context.Context, merchantID, id string) (int64, error) {
-	tally, err := v.BatchTally(ctx, merchantID, id)
-	return tally[string(wallet.Pending)].Count, err
+// Open tells whether the outcome of any of a batch's items is not final.
+func (v openBatches) Open(ctx context.Context, merchantID, id string) (bool, error) {
+	return v.BatchOpen(ctx, merchantID, id)
 }
 
 // Unfinished lists batches that have not ended, behind the id after.
@@ -34,7 +32,7 @@ func (v openBatches) Unfinished(ctx context.Context, after string, limit int) ([
 	}
 	list := make([]batches.Unfinished, len(rows))
 	for i, r := range rows {
-		list[i] = batches.Unfinished{Of: batch.Of{Merchant: r.Merchant, Currency: r.Currency, Batch: r.ID}, Status: r.Status}
+		list[i] = batches.Unfinished{Of: batch.Of{Merchant: r.Merchant, Currency: r.Currency, Batch: r.ID}, Status: r.Status, Terms: r.Terms}
 	}
 	return list, nil
 }

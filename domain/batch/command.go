@@ -74,6 +74,15 @@ type Reject struct {
 	Item   int // index of the item that stops it; 0: none
 }
 
+// UnderRule refuses the last chunk (domain.Stale) of a batch that needs no approval, when the approval rule was changed since it was begun: it
+// would be paid at once. One that needs approval becomes whole, and is rejected then.
+func (c AddItems) UnderRule(b *Batch, rule int) error {
+	if c.Chunk == b.Received+1 && c.Chunk == Chunks(b.Count) && b.Terms.Approval == NoApproval && b.Terms.Rule != rule {
+		return domain.Errorf(domain.Stale, "the approval rule was changed before batch %s was whole", b.Batch)
+	}
+	return nil
+}
+
 // Unheld refuses to reject a batch for an item (domain.Stale) when the wallet holds for it meanwhile.
 func (c Reject) Unheld(w *wallet.Wallet) error {
 	if r, _ := w.Reserve(c.Batch); c.Item > 0 && r.Upto > 0 {

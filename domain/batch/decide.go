@@ -149,6 +149,8 @@ func reject(b *Batch, c Reject) ([]Event, error) {
 		return nil, domain.Errorf(domain.Stale, "batch %s is %s", b.Batch, b.Status)
 	case c.Item < 0 || c.Item > b.Count:
 		return nil, fmt.Errorf("batch %s: rejected for item %d of %d", b.Batch, c.Item, b.Count)
+	case c.Actor == b.By:
+		return nil, domain.Errorf(domain.Forbidden, "who submitted a batch cannot reject it, but cancel it")
 	}
 	if err := signed(c.Reason, c.Actor); err != nil {
 		return nil, err
@@ -207,8 +209,18 @@ func closeChunk(b *Batch, c Close) ([]Event, error) {
 	return []Event{&Closed{Of: b.Of, Chunk: c.Chunk, Refused: c.Refused}}, nil
 }
 
-// Pays refuses to hold anything for a batch (domain.Stale), but while it is being processed and its time has come.
+// Pays refuses to hold anything for a batch (domain.Stale), but while it is being processed, is not drawn whole, and its time has come.
 func (b *Batch) Pays(merchant string, at time.Time) error {
+	if err := b.due(merchant, at); err != nil {
+		return err
+	}
+	if b.AllDrawn() { // nothing could draw it any more, and the batch's job may be done
+		return domain.Errorf(domain.Stale, "batch %s is drawn", b.Batch)
+	}
+	return nil
+}
+
+func (b *Batch) due(merchant string, at time.Time) error {
 	switch {
 	case b.Status != Processing || b.Merchant != merchant:
 		return domain.Errorf(domain.Stale, "batch %s is %s", b.Batch, b.Status)
@@ -232,7 +244,7 @@ func (b *Batch) AllDrawn() bool { return b.Count > 0 && b.Drawn == Chunks(b.Coun
 // Draws refuses a payout for an item (domain.Stale), but while the item's chunk is the one being drawn and is not closed: what
 // batch.drawn has noted as refused never becomes a payout, and neither does what was cancelled.
 func (b *Batch) Draws(merchant string, index int, at time.Time) error {
-	if err := b.Pays(merchant, at); err != nil {
+	if err := b.due(merchant, at); err != nil {
 		return err
 	}
 	if index < 1 || index > b.Count || (index-1)/ChunkSize != b.Drawn || b.Closing != nil {

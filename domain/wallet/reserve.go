@@ -21,6 +21,9 @@ type Reserve struct {
 // domain.Stale until others are done.
 const MaxReserves = 200
 
+// MaxQueued bounds those of them that wait in the queue, so that there is room for those that do not.
+const MaxQueued = 150
+
 // Reserve returns what is kept for a batch.
 func (w *Wallet) Reserve(batch string) (Reserve, bool) {
 	if i := w.reserved(batch); i >= 0 {
@@ -31,6 +34,19 @@ func (w *Wallet) Reserve(batch string) (Reserve, bool) {
 
 func (w *Wallet) reserved(batch string) int {
 	return slices.IndexFunc(w.Reserves, func(r Reserve) bool { return r.Batch == batch })
+}
+
+// Place is how many batches in the queue stand before this one.
+func (w *Wallet) Place(batch string) (place int) {
+	for i := range w.Reserves {
+		if w.Reserves[i].Batch == batch {
+			break
+		}
+		if w.Reserves[i].Queued {
+			place++
+		}
+	}
+	return place
 }
 
 // First returns the batch that is first in the queue; "" when there is none.
@@ -46,6 +62,15 @@ func (w *Wallet) First() string {
 func queueBatch(w *Wallet, c QueueBatch) ([]Event, error) {
 	if w.reserved(c.Payment) >= 0 {
 		return nil, nil
+	}
+	queued := 0
+	for i := range w.Reserves {
+		if w.Reserves[i].Queued {
+			queued++
+		}
+	}
+	if queued >= MaxQueued {
+		return nil, domain.Errorf(domain.Stale, "%d batches wait for money of this wallet", MaxQueued)
 	}
 	if err := w.hasRoom(); err != nil {
 		return nil, err

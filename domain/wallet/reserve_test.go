@@ -90,15 +90,26 @@ func TestReleases(t *testing.T) {
 	})
 }
 
-// The queue has room for so many, and no more.
+// The queue has room for so many, and for others there is room beside it.
 func TestReservesAreBounded(t *testing.T) {
+	batch := func(n int) Of { return Of{"mer_1", "INR", "bat_" + string(rune('A'+n))} }
 	full := funded("500")
-	for range MaxReserves {
-		full = full.and(queued(Of{"mer_1", "INR", "bat_" + string(rune('A'+len(full)))}))
+	for n := range MaxQueued {
+		full = full.and(queued(batch(n)))
 	}
+	packed := full
+	for n := MaxQueued; n < MaxReserves; n++ {
+		packed = packed.and(held(batch(n), "1", 1, true))
+	}
+	at1 := HoldBatch{Base: at(first), Upto: 1, Amount: inr("1")}
 	run(t, []scene{
 		{name: "queue", given: full, when: QueueBatch{at(first)}, code: domain.Stale},
-		{name: "hold", given: full, when: HoldBatch{Base: at(first), Upto: 1, Amount: inr("1")}, code: domain.Stale},
-		{name: "one leaves", given: full.and(released(Of{"mer_1", "INR", "bat_B"}, "0", true)), when: QueueBatch{at(first)}, then: []Event{queued(first)}},
+		{name: "hold", given: full, when: at1, then: []Event{held(first, "1", 1, false)}},
+		{name: "hold, where there is no room", given: packed, when: at1, code: domain.Stale},
+		{name: "one leaves", given: packed.and(released(batch(1), "0", true)), when: QueueBatch{at(first)}, then: []Event{queued(first)}},
 	})
+	w, _ := full.and(released(batch(1), "0", true)).state(first)
+	if got := w.Place(batch(7).Payment); got != 6 {
+		t.Errorf("%d stand before the eighth, when the second has left", got)
+	}
 }

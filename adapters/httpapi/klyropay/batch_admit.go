@@ -66,6 +66,22 @@ func (a *API) admitBatch(ctx context.Context, w http.ResponseWriter, r *http.Req
 	return false
 }
 
+// refFree tells whether the batch_ref is free, or that of a batch of the same content. Else it answers for itself, as the submission would.
+func (a *API) refFree(w http.ResponseWriter, r *http.Request, c *caller, d *batchDraft) bool {
+	found, err := a.ports.BatchViews.BatchByRef(r.Context(), c.merchant.ID, d.ref)
+	switch {
+	case domain.CodeOf(err) == domain.NotFound:
+		return true
+	case err != nil:
+		a.refuse(w, r, "looking up a batch_ref", err)
+		return false
+	case found.Digest != d.digest:
+		httpapi.Fail(w, http.StatusConflict, messageDuplicate)
+		return false
+	}
+	return true
+}
+
 // stopper is the item for which a batch cannot be paid as a whole now; nil when all of it can.
 func (a *API) stopper(ctx context.Context, c *caller, d *batchDraft, items *spool) (*BatchProblem, error) {
 	index, reason, err := a.ports.Batches.Stopper(ctx, c.merchant, items.payouts(d.ref))

@@ -5,7 +5,6 @@ import (
 	"context"
 	"maps"
 	"net/http"
-	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -94,7 +93,7 @@ func writeBatchProblems(w http.ResponseWriter, options problems, report BatchRep
 
 // ofOption tells whether an option is meant. Each has one problem at most.
 func (p BatchProblem) ofOption() bool {
-	return p.Index == 0 && slices.ContainsFunc(new(BatchOptions).named(), func(o namedOption) bool { return o.name == p.Field })
+	return p.Index == 0 && new(BatchOptions).has(p.Field)
 }
 
 // appendPlace appends a number from 1, or null.

@@ -104,7 +104,16 @@ func TestStoppedBatch(t *testing.T) {
 	h := s.works.batches[0]
 	h.state.Status, h.state.Reason, h.state.Stopper, h.state.Decided = batch.Rejected, "the balance does not cover it", 2, "system:batches"
 	for i := range h.items {
-		h.items[i].Status = "rejected"
+		h.items[i].Status, h.items[i].Reason = "rejected", h.state.Reason
+	}
+	items := s.send("GET", firstBatch+"/items", "")
+	for i, want := range []string{"item 2 stopped the batch: the balance does not cover it", "the balance does not cover it"} {
+		if got := items.get(t, "data", "items", i, "failure_reason"); got != want {
+			t.Errorf("item %d: %q, want %q", i+1, got, want)
+		}
+	}
+	if r := s.send("GET", firstBatch+"/results", ""); !strings.Contains(r.body, "item 2 stopped the batch") {
+		t.Errorf("%s", r.body)
 	}
 	stopped := `"mode":"atomic","approval":"none","approvals":{"needed":0,"given":0,"by":[]},"on_insufficient_balance":"reject","schedule_at":null,"retry_of":null,` +
 		`"stopped_by":{"index":2,"reason":"the balance does not cover it"},`

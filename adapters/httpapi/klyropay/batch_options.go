@@ -2,8 +2,10 @@ package klyropay
 
 import (
 	"cmp"
+	"maps"
 	"net/http"
 	"net/url"
+	"slices"
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/httpapi"
@@ -49,12 +51,34 @@ func (a *API) batchRequest(w http.ResponseWriter, r *http.Request) (batchRequest
 			o.check(&p.problems)
 		}
 	}
+	p.knownOnly()
 	if len(p.problems) > 0 {
 		p.problems.write(w)
 		return in, false
 	}
 	in.wait = preferredWait(r.Header)
 	return in, true
+}
+
+// maxUnknown bounds the parameters and members that are refused by name.
+const maxUnknown = 16
+
+// knownOnly refuses parameters that a submission does not have: one that is mistyped would be passed over, and change what is paid, or when.
+func (p *params) knownOnly() {
+	options, unknown := new(BatchOptions), 0
+	for _, name := range slices.Sorted(maps.Keys(p.values)) {
+		if name == "dry_run" || options.has(name) {
+			continue
+		}
+		if unknown++; unknown <= maxUnknown {
+			p.problems.add(name, "is not a parameter of a batch")
+		}
+	}
+}
+
+// has tells whether an option has that name.
+func (o *BatchOptions) has(name string) bool {
+	return slices.ContainsFunc(o.named(), func(one namedOption) bool { return one.name == name })
 }
 
 // dryRun tells whether nothing is to be kept.

@@ -185,7 +185,7 @@ func (a *API) batchItems(w http.ResponseWriter, r *http.Request, c *caller) {
 		if i > 0 {
 			b = append(b, ',')
 		}
-		if b, err = a.appendItem(r.Context(), b, &items[i]); err != nil {
+		if b, err = a.appendItem(r.Context(), b, row, &items[i]); err != nil {
 			a.fault(w, r, "listing the items of a batch", err)
 			return
 		}
@@ -243,15 +243,19 @@ func transaction(i *projections.BatchItem) string {
 	return i.Payment
 }
 
-// failureReason is why an item was not paid; "" when it was, or may be yet.
-func failureReason(i *projections.BatchItem) string {
-	if i.Status == itemPending || i.Status == itemQueued || i.Status == itemSuccess {
+// failureReason is why an item was not paid; "" when it was, or may be yet. Where one item has stopped the batch, the others name it: the
+// reason is not theirs.
+func failureReason(row *projections.BatchRow, i *projections.BatchItem) string {
+	switch {
+	case i.Status == itemPending, i.Status == itemQueued, i.Status == itemSuccess:
 		return ""
+	case row.Status == batch.Rejected && row.Stopper != 0 && row.Stopper != i.Index:
+		return "item " + strconv.Itoa(row.Stopper) + " stopped the batch: " + row.Reason
 	}
 	return i.Reason
 }
 
-func (a *API) appendItem(ctx context.Context, b []byte, i *projections.BatchItem) ([]byte, error) {
+func (a *API) appendItem(ctx context.Context, b []byte, row *projections.BatchRow, i *projections.BatchItem) ([]byte, error) {
 	to, err := a.masked(ctx, sealed{of: i.Payment, text: i.Sealed, id: i.SealID}, i.AccountLast4)
 	if err != nil {
 		return nil, err
@@ -268,7 +272,7 @@ func (a *API) appendItem(ctx context.Context, b []byte, i *projections.BatchItem
 	b = httpapi.AppendString(append(b, `,"ifsc":`...), i.IFSC)
 	b = httpapi.AppendString(append(b, `,"bank_name":`...), i.BankName)
 	b = httpapi.AppendOptional(append(b, `,"utr":`...), i.UTR)
-	b = httpapi.AppendOptional(append(b, `,"failure_reason":`...), failureReason(i))
+	b = httpapi.AppendOptional(append(b, `,"failure_reason":`...), failureReason(row, i))
 	b = httpapi.AppendTime(append(b, `,"updated_at":`...), i.UpdatedAt)
 	return append(b, '}'), nil
 }

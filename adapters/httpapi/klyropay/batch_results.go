@@ -97,7 +97,7 @@ func (a *API) resultPage(ctx context.Context, row *projections.BatchRow, after i
 				Index: i.Index, MobileNo: to.Mobile, BeneficiaryName: to.Name, AccountNo: to.AccountNo, IFSC: i.IFSC, BankName: i.BankName,
 				Amount: i.Amount, TransferType: i.TransferType, PartnerRequestID: i.RequestID,
 			},
-			outcome: BatchOutcome{TransactionID: transaction(i), Status: i.Status, UTR: i.UTR, FailureReason: failureReason(i)},
+			outcome: BatchOutcome{TransactionID: transaction(i), Status: i.Status, UTR: i.UTR, FailureReason: failureReason(row, i)},
 		}
 	}
 	return page, nil

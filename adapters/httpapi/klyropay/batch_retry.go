@@ -70,12 +70,27 @@ func (a *API) retryRequest(w http.ResponseWriter, r *http.Request) (batchRequest
 			p.problems.add(o.name, "belongs into the body")
 		}
 	}
+	p.knownOnly()
+	f.knownOnly()
 	if p.problems = append(p.problems, f.problems...); len(p.problems) > 0 {
 		p.problems.write(w)
 		return in, false
 	}
 	in.wait = preferredWait(r.Header)
 	return in, true
+}
+
+// knownOnly refuses members that a retry does not have, as a submission does.
+func (f *form) knownOnly() {
+	options, unknown := new(BatchOptions), 0
+	for _, m := range f.body {
+		if options.has(m.Name) {
+			continue
+		}
+		if unknown++; unknown <= maxUnknown {
+			f.problems.add(m.Name, "is not a field of a retry")
+		}
+	}
 }
 
 // retried is the batch that the same request has made before, whatever has become of the items of the old one since; nil when there is none.

@@ -211,6 +211,8 @@ func TestRetryRequests(t *testing.T) {
 	}
 	s.send("POST", retryFirst+"?mode=atomic", "").want(t, 422, validation("mode", "The mode belongs into the body."))
 	s.send("POST", retryFirst+"?dry_run=yes", "").want(t, 422, validation("dry_run", `The dry_run must be "true" or "false".`))
+	s.send("POST", retryFirst, `{"on_low_balance":"queue"}`).want(t, 422, validation("on_low_balance", "The on_low_balance is not a field of a retry."))
+	s.send("POST", retryFirst+"?dry-run=true", "").want(t, 422, validation("dry-run", "The dry-run is not a parameter of a batch."))
 	s.send("POST", retryFirst+"?%zz", "").want(t, 400, failure("Malformed query string"))
 	s.send("POST", retryFirst, "[]").want(t, 400, failure("Malformed JSON"))
 	h.state.Ref = strings.Repeat("x", 95)

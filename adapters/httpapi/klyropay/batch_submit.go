@@ -120,7 +120,7 @@ func (a *API) takeBatch(w http.ResponseWriter, r *http.Request, c *caller, in ba
 	}
 	allow(w, a.opts.BatchWithin+in.wait)
 	if in.dryRun {
-		if a.admitBatch(r.Context(), w, r, c, draft, items) {
+		if a.refFree(w, r, c, draft) && a.admitBatch(r.Context(), w, r, c, draft, items) {
 			httpapi.Write(w, http.StatusOK, batchPriced(draft))
 		}
 		return 0, nil

@@ -118,6 +118,11 @@ func TestBatchDryRun(t *testing.T) {
 		t.Error("a dry run left something behind")
 	}
 	s.send("POST", batchesPath, batchBody).want(t, 202, batchData("processing"))
+	other := strings.Replace(batchBody, "Rahul", "Rohan", 1)
+	s.send("POST", batchesPath+"?dry_run=true", other).want(t, 409, failure("Duplicate request")) // as it would be answered if it were meant
+	if r := s.send("POST", batchesPath+"?dry_run=true", batchBody); r.status != 200 {
+		t.Errorf("%d %s", r.status, r.body)
+	}
 }
 
 // one is a batch of one item with a field of it changed.
@@ -165,6 +170,14 @@ func TestBatchOptions(t *testing.T) {
 	s.send("POST", batchesPath+"?batch_ref=a&batch_ref=b", batchSheet, ofCSV).want(t, 422,
 		`{"success":false,"message":"Validation failed","data":null,"errors":{"batch_ref":["The batch_ref must be given once."]}}`)
 	s.send("POST", batchesPath+"?dry_run=yes", batchBody).want(t, 422, validation("dry_run", `The dry_run must be "true" or "false".`))
+	for _, sent := range []struct{ body, kind string }{{batchBody, "Content-Type: application/json"}, {batchSheet, ofCSV}, {batchLines, ofNDJSON}} { // mistyped, and not passed over
+		option := "?"
+		if sent.body != batchBody {
+			option = "?batch_ref=B&"
+		}
+		s.send("POST", batchesPath+option+"dry-run=true&shedule_at=2099-01-01", sent.body, sent.kind).want(t, 422, `{"success":false,"message":"Validation failed","data":null,`+
+			`"errors":{"dry-run":["The dry-run is not a parameter of a batch."],"shedule_at":["The shedule_at is not a parameter of a batch."]}}`)
+	}
 	s.send("POST", batchesPath+"?%zz", batchBody).want(t, 400, failure("Malformed query string"))
 	s.send("POST", batchesPath, `{"batch_ref":"B","mode":"atomic","items":[`).want(t, 422, // what stands behind may name the batch
 		`{"success":false,"message":"Validation failed","data":null,"errors":{"items":["line 1: is not well-formed JSON"]},"problems":[{"index":null,"line":1,"column":null,"field":null,"message":"is not well-formed JSON"}],"more":0}`)

@@ -19,8 +19,9 @@ const (
 	maxUploadsEach = 2 // of one merchant
 )
 
-// drainBytes is how much of a refused body is read and dropped, so that clients that send everything first see the answer.
-const drainBytes = 8 << 20
+// drainBytes is how much of a refused body is read and dropped, so that clients that send everything first see the answer: also those whose
+// file is a good deal larger than a batch can be.
+const drainBytes = 64 << 20
 
 // uploads counts the batches that are being read.
 type uploads struct {

@@ -49,7 +49,7 @@ func runHTTP(ctx context.Context, w *world) (lines []Line, err error) {
 	}
 	gross, _ := httpAmount.Add(charge.Commission).Minor()
 
-	ours, err := dialAll(ctx, server.Address, server.Key)
+	ours, err := dialAll(ctx, server.Address, server.Key, singles)
 	if err != nil {
 		return nil, err
 	}
@@ -65,7 +65,7 @@ func runHTTP(ctx context.Context, w *world) (lines []Line, err error) {
 		return nil, err
 	}
 	defer func() { err = errors.Join(err, bare.stop()) }()
-	limit, err := dialAll(ctx, bare.address, server.Key)
+	limit, err := dialAll(ctx, bare.address, server.Key, singles)
 	if err != nil {
 		return nil, err
 	}
@@ -125,9 +125,9 @@ type conn struct {
 	body    []byte // of the last answer, reused
 }
 
-// dialAll opens as many connections as there are callers.
-func dialAll(ctx context.Context, address, key string) (conns []*conn, err error) {
-	for range singles {
+// dialAll opens a connection for each of so many callers.
+func dialAll(ctx context.Context, address, key string, callers int) (conns []*conn, err error) {
+	for range callers {
 		c, err := dial(ctx, address, key)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(conns))
