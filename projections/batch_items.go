@@ -158,12 +158,12 @@ func (v *Views) BatchTally(ctx context.Context, merchantID, id string) (BatchTal
 }
 
 // BatchOpen tells whether any item of a merchant's batch may still change, as far as the views have come: they lag, so that it may say so
-// for a while after the last one has ended, but never the other way round. It waits for nothing. domain.NotFound when they have not come to
+// for a while after the last one has ended, but never the other way round: what is not there yet is open. It waits for nothing. domain.NotFound when they have not come to
 // the batch.
 func (v *Views) BatchOpen(ctx context.Context, merchantID, id string) (open bool, err error) {
 	of, err := v.batch(ctx, merchantID, id)
-	if err != nil {
-		return false, err
+	if err != nil || of.status == string(batch.Receiving) { // not all items are there
+		return true, err
 	}
 	status, upto, _, _ := of.undrawn()
 	err = v.joined(ctx, func(q querier, sources string) error {
@@ -172,8 +172,9 @@ func (v *Views) BatchOpen(ctx context.Context, merchantID, id string) (open bool
 		if err != nil {
 			return explain(err)
 		}
+		defer rows.Close() //nolint:errcheck // it was only read, and rows.Err says what went wrong
 		open = rows.Next()
-		return errors.Join(explain(rows.Err()), rows.Close())
+		return explain(rows.Err())
 	})
 	return open, err
 }
