@@ -33,6 +33,7 @@ type memory struct {
 	Chunk    int   `json:"chunk,omitempty"`   // that was drawn last, and the position of its record
 	At       int64 `json:"at,omitempty"`
 	Failures int   `json:"failures,omitempty"`
+	Drawn    bool  `json:"drawn,omitempty"` // all of it, and nothing is held any more
 	Looks    int   `json:"looks,omitempty"` // at payouts that have not ended yet
 	Waits    int   `json:"waits,omitempty"` // for the wallet
 	// What a batch in the queue waits for: with all items up to index Handled payouts or refused, the money for the next one.
@@ -175,6 +176,9 @@ const pausedFor = 30 * time.Second
 
 // advance draws what is not drawn, and ends the batch when all of its payouts have ended.
 func (s *Service) advance(ctx context.Context, m *memory) (work.Outcome, error) {
+	if m.Drawn {
+		return s.end(ctx, m)
+	}
 	b, err := s.ledger.Batch(ctx, m.Of)
 	switch {
 	case domain.CodeOf(err) == domain.NotFound:
@@ -198,7 +202,14 @@ func (s *Service) advance(ctx context.Context, m *memory) (work.Outcome, error) 
 	if err := (hand{s, &b, m}).release(ctx); err != nil || b.Final() {
 		return work.Finish(), err
 	}
-	open, err := s.views.Open(ctx, b.Merchant, b.Batch)
+	m.Drawn = true
+	return s.end(ctx, m)
+}
+
+// end completes a batch that is drawn when all of its payouts have ended. Until then it asks the views alone: a batch that memory has dropped is
+// folded with all of its items, while others wait.
+func (s *Service) end(ctx context.Context, m *memory) (work.Outcome, error) {
+	open, err := s.views.Open(ctx, m.Merchant, m.Batch)
 	if domain.CodeOf(err) == domain.NotFound { // the views have not come to it
 		open, err = true, nil
 	}
@@ -210,7 +221,7 @@ func (s *Service) advance(ctx context.Context, m *memory) (work.Outcome, error) 
 		m.Looks++
 		return work.Again(s.opts.Clock().Add(wait), m.bytes()), nil
 	}
-	_, err = s.ledger.SubmitBatch(ctx, batch.Complete{Base: s.base(b.Of, Actor)}, eventstore.Origin{Actor: Actor})
+	_, err = s.ledger.SubmitBatch(ctx, batch.Complete{Base: s.base(m.Of, Actor)}, eventstore.Origin{Actor: Actor})
 	return work.Finish(), err
 }
 
