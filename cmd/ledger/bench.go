@@ -32,6 +32,7 @@ type benchCommand struct {
 	Rounds     int           `default:"3" help:"How often each measurement and its limit are taken, in turn."`
 	Events     int64         `default:"1000000" help:"Up to how many events grow goes; it also measures at 1,000, 100,000, 1,000,000 and 10,000,000."`
 	Batch      int           `default:"1000" help:"Payouts that a caller of many submits at once."`
+	Large      int           `default:"100000" help:"Payouts of the batch beside which single payouts are measured."`
 	Wallets    int           `default:"10000" help:"Wallets of append on many wallets."`
 	History    int           `default:"100000" help:"Payouts in the log that replay reads."`
 	Rate       float64       `help:"Events a second under which lag measures; half of what settle reached in the same run unless given." placeholder:"N"`
@@ -47,7 +48,7 @@ func (c *benchCommand) Run(ctx context.Context, t *terminal) (err error) {
 	}
 	opts := bench.Options{
 		Scenarios: c.Scenarios, For: c.For, Rounds: c.Rounds, Events: c.Events, Rate: c.Rate, Keep: c.Keep,
-		Batch: c.Batch, Wallets: c.Wallets, History: c.History, Tell: t.steps(),
+		Batch: c.Batch, Large: c.Large, Wallets: c.Wallets, History: c.History, Tell: t.steps(),
 	}
 	if err := opts.Check(); err != nil {
 		return usageError{err}

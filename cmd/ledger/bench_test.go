@@ -26,7 +26,7 @@ import (
 )
 
 // quickly are the flags of a benchmark that proves that it works, and measures nothing.
-var quickly = []string{"--for", "30ms", "--rounds", "1", "--events", "1500", "--batch", "50", "--wallets", "40", "--history", "400", "--rate", "2000"}
+var quickly = []string{"--for", "30ms", "--rounds", "1", "--events", "1500", "--batch", "50", "--wallets", "40", "--history", "400", "--large", "600", "--rate", "2000"}
 
 // runBench runs `ledger bench` in this process.
 func runBench(t *testing.T, db string, args ...string) (code int, stdout, stderr string) {
@@ -210,6 +210,7 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"--rounds", "0"}, "--rounds must be at least 1"},
 		{[]string{"--events", "0"}, "--events must be at least 1"},
 		{[]string{"--wallets", "0"}, "must be at least 1"},
+		{[]string{"--large", "100001"}, "must have 1 to 100000 payouts"},
 		{[]string{"--rate=-1"}, "--rate must not be negative"},
 		{[]string{"--db", "mysql://x"}, "--db must start with"},
 	} {
@@ -263,7 +264,7 @@ func TestBenchInterrupted(t *testing.T) {
 	defer cancel()
 	begun := false
 	_, err := bench.Run(ctx, benchProgram{&terminal{io.Discard, io.Discard}}, benchLocation(dir), bench.Options{
-		Scenarios: []string{"append"}, For: time.Hour, Rounds: 1, Events: 1, Batch: 10, Wallets: 10, History: 1,
+		Scenarios: []string{"append"}, For: time.Hour, Rounds: 1, Events: 1, Batch: 10, Large: 100, Wallets: 10, History: 1,
 		Tell: func(step string) {
 			if strings.Contains(step, "round 1") {
 				begun = true
@@ -309,7 +310,7 @@ func (p *thief) Verify(context.Context, bench.Place) ([]ledger.Check, error) {
 func TestBenchFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	report, err := bench.Run(t.Context(), &thief{benchProgram: benchProgram{&terminal{io.Discard, io.Discard}}}, benchLocation(t.TempDir()), bench.Options{
-		Scenarios: []string{"append"}, For: 10 * time.Millisecond, Rounds: 1, Events: 1, Batch: 10, Wallets: 10, History: 1,
+		Scenarios: []string{"append"}, For: 10 * time.Millisecond, Rounds: 1, Events: 1, Batch: 10, Large: 100, Wallets: 10, History: 1,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -20,11 +20,8 @@ import (
 
 const batchPath = "/api/v1/services/payout/batches"
 
-// batchItems is how many payouts a batch has, largeItems how many the one has beside which single payouts are measured.
-const (
-	batchItems = 10_000
-	largeItems = 100_000
-)
+// batchItems is how many payouts a batch has.
+const batchItems = 10_000
 
 // Single payouts beside a batch: so many callers, each of which pauses for so long between two.
 const (
@@ -73,7 +70,7 @@ func runBatch(ctx context.Context, w *world) (lines []Line, err error) {
 		}},
 		measure{"bare inserts", func(ctx context.Context) (sample, error) { return limit.run(ctx, 1) }},
 		measure{"single payouts beside a large batch", func(ctx context.Context) (sample, error) {
-			s, err := m.beside(ctx)
+			s, err := m.beside(ctx, w.opts.Large)
 			if err != nil {
 				return sample{}, err
 			}
@@ -85,7 +82,7 @@ func runBatch(ctx context.Context, w *world) (lines []Line, err error) {
 	}
 	l := line("batch_10000", "batches of 10,000, until all is held", "payouts", taken[0]).latency(taken[0]).beside(limit.name(), taken[0], rates(taken[1]))
 	l.Note = "latencies are of a whole batch: read, checked, durable, answered, held; the limit is " + limit.name()
-	singles := line("beside_100000", "single payouts while a batch of 100,000 is read and drawn", "requests", taken[2]).latency(taken[2])
+	singles := line(fmt.Sprintf("beside_%d", w.opts.Large), "single payouts while a batch of "+plainInt(int64(w.opts.Large))+" is read and drawn", "requests", taken[2]).latency(taken[2])
 	singles.Note = fmt.Sprintf("%d callers, each of which pauses for %s between two", besideCallers, besidePause)
 	return []Line{l, singles}, nil
 }
@@ -100,7 +97,7 @@ type batchClient struct {
 }
 
 // beside submits a large batch, and measures single payouts until all of it is held.
-func (c *batchClient) beside(ctx context.Context) (s sample, err error) {
+func (c *batchClient) beside(ctx context.Context, items int) (s sample, err error) {
 	conns, err := dialAll(ctx, c.server.Address, c.server.Key, besideCallers)
 	if err != nil {
 		return sample{}, err
@@ -110,7 +107,7 @@ func (c *batchClient) beside(ctx context.Context) (s sample, err error) {
 	done, stop := context.WithCancel(ctx)
 	defer stop()
 	go func() {
-		held <- c.submit(ctx, largeItems)
+		held <- c.submit(ctx, items)
 		stop()
 	}()
 	took, errs := make([][]time.Duration, len(conns)), make([]error, len(conns))
@@ -161,6 +158,9 @@ func (c *batchClient) submit(ctx context.Context, items int) error {
 	c.held.Add(int64(items) * c.gross)
 	for {
 		answer, err := c.ask(ctx, http.MethodGet, "/api/v1/wallet/balance", nil, http.StatusOK)
+		if errors.Is(err, errLater) {
+			continue // the views are behind; it has waited for them
+		}
 		if err != nil {
 			return err
 		}
@@ -187,6 +187,9 @@ func (c *batchClient) submit(ctx context.Context, items int) error {
 	}
 }
 
+// errLater is the answer of a server that cannot answer now.
+var errLater = errors.New("the service is unavailable")
+
 func (c *batchClient) ask(ctx context.Context, method, path string, body io.Reader, want int) (answer []byte, err error) {
 	req, err := http.NewRequestWithContext(ctx, method, "http://"+c.server.Address+path, body)
 	if err != nil {
@@ -201,6 +204,9 @@ func (c *batchClient) ask(ctx context.Context, method, path string, body io.Read
 	defer func() { err = errors.Join(err, resp.Body.Close()) }()
 	if answer, err = io.ReadAll(resp.Body); err != nil {
 		return nil, err
+	}
+	if resp.StatusCode == http.StatusServiceUnavailable {
+		return nil, fmt.Errorf("%s %s: %w", method, path, errLater)
 	}
 	if resp.StatusCode != want {
 		return nil, fmt.Errorf("%s %s was answered with %s: %.500s", method, path, resp.Status, answer)

@@ -16,6 +16,7 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/ledger"
+	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/tail"
 	"github.com/khata-ledger/khata/eventstore/vault"
@@ -67,6 +68,7 @@ type Options struct {
 	Rate      float64       // events a second under which `lag` measures; 0: half of what `settle` reached
 	Keep      bool          // leave the scratch stores where they are
 	Batch     int           // payouts that a caller of many submits at once
+	Large     int           // payouts of the batch beside which single ones are measured
 	Wallets   int           // of `append` on many wallets
 	History   int           // payouts in the log that `replay` reads
 	Tell      func(string)  // told of each step, for people; may be nil
@@ -119,6 +121,8 @@ func (o *Options) Check() error {
 		return errors.New("--rounds must be at least 1")
 	case o.Events < 1:
 		return errors.New("--events must be at least 1")
+	case o.Large < 1 || o.Large > batch.MaxItems:
+		return fmt.Errorf("--large: a batch must have 1 to %d payouts", batch.MaxItems)
 	case o.Batch < 1 || o.Wallets < 1 || o.History < 1:
 		return errors.New("--batch, --wallets and --history must be at least 1")
 	case o.Rate < 0:
