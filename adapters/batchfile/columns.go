@@ -38,7 +38,7 @@ func ParseColumns(header []string) (Columns, []Problem) {
 	var all Columns
 	var problems []Problem
 	for i, text := range header {
-		if text = strings.TrimSpace(text); strings.HasPrefix(text, "'") && formula(strings.TrimLeft(text, "'")) {
+		if text = strings.TrimSpace(text); strings.HasPrefix(text, "'") && sheet.Formula(strings.TrimLeft(text, "'")) {
 			text = text[1:]
 		}
 		known := columnNamed(text)

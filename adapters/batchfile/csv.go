@@ -5,8 +5,8 @@ import (
 	"errors"
 	"io"
 	"strings"
-	"unicode/utf8"
 
+	"github.com/khata-ledger/khata/adapters/sheet"
 	"github.com/khata-ledger/khata/domain/money"
 )
 
@@ -150,7 +150,7 @@ func inItem(err error, index int) error {
 }
 
 // cleanCell takes from a cell what sheets add to a value: blanks around it, and the apostrophe that makes it text. In fields that hold any
-// text, an apostrophe counts as such only before what would make a formula (see guard): 'Abd al-Malik keeps his.
+// text, an apostrophe counts as such only before what would make a formula (see sheet.Guard): 'Abd al-Malik keeps his.
 func cleanCell(s string, f field) string {
 	s = strings.TrimSpace(s)
 	if s == "" || s[0] != '\'' {
@@ -159,7 +159,7 @@ func cleanCell(s string, f field) string {
 	if !f.freeText() {
 		return strings.TrimSpace(strings.TrimLeft(s, "' \t"))
 	}
-	if formula(strings.TrimLeft(s, "'")) {
+	if sheet.Formula(strings.TrimLeft(s, "'")) {
 		return s[1:]
 	}
 	return s
@@ -167,14 +167,3 @@ func cleanCell(s string, f field) string {
 
 // markedAsText says whether a cell has the apostrophe that makes it text: then no spreadsheet has taken it for a number.
 func markedAsText(s string) bool { return strings.HasPrefix(strings.TrimSpace(s), "'") }
-
-// formula says whether a spreadsheet would take a text for a formula, or for the beginning of one: the characters are those that OWASP
-// names, and their full-width forms.
-func formula(s string) bool {
-	r, _ := utf8.DecodeRuneInString(s)
-	switch r {
-	case '=', '+', '-', '@', '\t', '\r', '\n', '＝', '＋', '－', '＠':
-		return true
-	}
-	return false
-}

@@ -1,13 +1,17 @@
 package batchfile
 
-import "io"
+import (
+	"io"
+
+	"github.com/khata-ledger/khata/adapters/sheet"
+)
 
 // Submission writes items as a CSV that can be submitted as a batch, in constant memory.
 type Submission struct{ table }
 
 // NewSubmission writes items as CSV. The columns must have all that an item needs.
 func NewSubmission(w io.Writer, c Columns) *Submission {
-	return &Submission{newTable(newCSVSheet(w), c, nil)}
+	return &Submission{newTable(sheet.NewCSV(w), c, nil)}
 }
 
 // Write writes one item.

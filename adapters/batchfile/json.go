@@ -204,7 +204,7 @@ func (d *bodyDecoder) syntax(err error) error {
 	case d.in.failed != nil:
 		return d.in.failed
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):
-		return fileError(d.in.line(d.in.read), 0, "the JSON ends before its end")
+		return fileError(d.in.line(d.in.read), 0, notWhole)
 	}
 	return fileError(d.in.line(d.here()), 0, "%s: %v", notJSON, err)
 }

@@ -11,6 +11,7 @@ import (
 const (
 	notObject  = "must be a JSON object"
 	notJSON    = "is not well-formed JSON"
+	notWhole   = "the JSON ends before its end"
 	halfPair   = "has half a surrogate pair"
 	mustString = "must be a string"
 	mustNumber = "must be a number"

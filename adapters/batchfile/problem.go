@@ -48,6 +48,16 @@ type FileError struct{ Problems []Problem }
 
 func (e *FileError) Error() string { return join(e.Problems) }
 
+// Malformed is the line at which a JSON file stops being JSON; 0 when something else is wrong with the file.
+func (e *FileError) Malformed() int {
+	for _, p := range e.Problems {
+		if strings.HasPrefix(p.Message, notJSON) || p.Message == notWhole {
+			return p.Line
+		}
+	}
+	return 0
+}
+
 func join(all []Problem) string {
 	texts := make([]string, len(all))
 	for i, p := range all {

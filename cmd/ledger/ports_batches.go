@@ -93,7 +93,7 @@ func (batchFiles) Read(body io.Reader, r klyropay.BatchReading) (klyropay.BatchR
 	default:
 		reader = batchfile.NewJSON(body, o)
 	}
-	whole := true
+	whole, notJSON := true, 0
 	for item, err := range reader.Items() {
 		var wrong *batchfile.ItemError
 		var end *batchfile.FileError
@@ -102,6 +102,9 @@ func (batchFiles) Read(body io.Reader, r klyropay.BatchReading) (klyropay.BatchR
 			continue
 		case errors.As(err, &end):
 			whole = false
+			if r.Format == klyropay.BatchJSON {
+				notJSON = end.Malformed()
+			}
 			continue
 		case err != nil:
 			return klyropay.BatchReport{}, err
@@ -111,7 +114,7 @@ func (batchFiles) Read(body io.Reader, r klyropay.BatchReading) (klyropay.BatchR
 		}
 	}
 	report := batchReport(reader)
-	report.Whole = whole
+	report.Whole, report.NotJSON = whole, notJSON
 	if r.Format == klyropay.BatchCSV {
 		for _, c := range reader.Columns() {
 			report.Columns = append(report.Columns, batch.Column{Field: c.Field, Name: c.Header})

@@ -85,6 +85,7 @@ func (p *plainReading) json(body io.Reader) error {
 	}
 	if err := json.Unmarshal(text, &doc); err != nil {
 		p.problem(klyropay.BatchProblem{Line: 1, Message: "is not well-formed JSON"})
+		p.report.NotJSON = 1
 		return errProblem
 	}
 	p.report.Options = klyropay.BatchOptions{BatchRef: doc.BatchRef, Mode: doc.Mode, Approval: doc.Approval, OnInsufficientBalance: doc.Shortage, ScheduleAt: doc.ScheduleAt}

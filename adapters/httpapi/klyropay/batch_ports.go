@@ -26,7 +26,8 @@ type Batches interface {
 	// Approve allows a batch, together with as many others as it needs; o.Actor is who approves. A second approval of the same actor changes nothing. domain.NotFound; domain.Forbidden to who submitted the
 	// batch; domain.Stale when it waits for no approval, or was submitted under another rule.
 	Approve(ctx context.Context, of batch.Of, note string, o eventstore.Origin) (batch.Batch, error)
-	// Reject refuses a batch that waits for approval. domain.NotFound, domain.Stale, and domain.Invalid without a reason.
+	// Reject refuses a batch that waits for approval. domain.NotFound, domain.Stale, domain.Forbidden to who submitted it, and domain.Invalid
+	// without a reason.
 	Reject(ctx context.Context, of batch.Of, reason string, o eventstore.Origin) (batch.Batch, error)
 	// Stopper says which of the items of a batch, all of which or none are to be paid, could not be paid now, and why: the first one whose
 	// partner_request_id was used before, or that the balance does not cover together with those before it. It is 0 when all could. It keeps
@@ -117,6 +118,7 @@ type BatchReport struct {
 	Options  BatchOptions   // of a JSON body; else empty
 	Columns  []batch.Column // of a CSV, in its order, as its header calls them; else none
 	Whole    bool           // the body was read to its end: what is not in Options was not given
+	NotJSON  int            // line at which a JSON body stops being JSON; 0: it is JSON as far as it was read
 	Problems []BatchProblem // the first ones
 	Total    int            // of all problems
 }

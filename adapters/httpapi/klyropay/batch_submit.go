@@ -5,6 +5,7 @@ import (
 	"errors"
 	"net/http"
 	"slices"
+	"strconv"
 	"time"
 
 	"github.com/google/uuid"
@@ -164,6 +165,11 @@ func claimed(ref, digest string) string { return hash([]byte(ref + "\n" + digest
 // finish completes a draft by what the reader reports. It answers for itself when it returns nil.
 func (d *batchDraft) finish(w http.ResponseWriter, r *http.Request, in batchRequest, report BatchReport, items *spool) *batchDraft {
 	var wrong problems
+	if report.NotJSON > 0 {
+		drain(r.Body)
+		httpapi.Fail(w, http.StatusBadRequest, httpapi.MessageMalformed+", line "+strconv.Itoa(report.NotJSON))
+		return nil
+	}
 	if in.format == BatchJSON {
 		d.options = report.Options
 		for _, o := range d.options.named() {
