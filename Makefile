@@ -19,12 +19,12 @@ run: build ## build and start the server on the embedded store, with a demo merc
 	./bin/ledger serve --demo
 
 .PHONY: test
-test: postgres node php ## run every test; gets what it needs by itself
-	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required $(WITHPG) $(GO) test -timeout 15m ./...
+test: postgres node php plaintext ## run every test; gets what it needs by itself
+	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required $(WITHPG) $(GO) test -timeout 15m ./...
 
 .PHONY: race
-race: postgres node php ## run every test under the race detector (needs a C compiler)
-	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required $(WITHPG) $(GO) test -race -timeout 30m ./...
+race: postgres node php plaintext ## run every test under the race detector (needs a C compiler)
+	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required $(WITHPG) $(GO) test -race -timeout 30m ./...
 
 .PHONY: lint
 lint: $(LINT) ## gofmt, vet and the linters
@@ -75,6 +75,15 @@ node php:
 	  echo 'The callback tests need $@: install the Debian package $(PACKAGE).' >&2; exit 1; fi; \
 	echo 'Installing the Debian package $(PACKAGE) for the tests'; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGE) >/dev/null
+
+# The journals are checked by the programs that they are for. Our own program is called ledger, too: Debian's is looked for where it is put.
+.PHONY: plaintext
+plaintext:
+	@if command -v hledger >/dev/null && command -v bean-check >/dev/null && [ -x /usr/bin/ledger ]; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo 'The tests of journals need hledger, beancount and ledger: install the Debian packages of these names.' >&2; exit 1; fi; \
+	echo 'Installing the Debian packages hledger, beancount and ledger for the tests'; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends hledger beancount ledger >/dev/null
 
 .PHONY: clean
 clean: ## remove what was built; data stays

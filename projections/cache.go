@@ -1,6 +1,10 @@
 package projections
 
-import "github.com/khata-ledger/khata/domain/wallet"
+import (
+	"github.com/transparency-dev/merkle/compact"
+
+	"github.com/khata-ledger/khata/domain/wallet"
+)
 
 // cache is what a writer has written last and will likely need for the next batch, so that it need not read it back. It is
 // true only of one lane at one checkpoint, while nobody else has written.
@@ -13,6 +17,7 @@ type cache struct {
 	wallets  map[walletKey]*wallet.Wallet
 	accounts map[accountKey]*accountRow
 	payments map[paymentKey]*paymentFold // those that are pending
+	tree     *compact.Range              // of the partition's records; nil: not loaded
 }
 
 // cached bounds each of the maps of a cache. What is forgotten is read back.

@@ -237,6 +237,7 @@ func (b *build) check(ctx context.Context, w *writer) error {
 			{"SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM batch_items_%d", b.tally.submitted},
 			{"SELECT count(*) FROM batch_refusals_%d", b.tally.refused},
 		},
+		"proofs": {{"SELECT count(*) FROM proof_nodes_%d", treeNodes(b.marks)}},
 	}
 	for _, t := range b.targets {
 		for _, e := range expected[t.name()] {

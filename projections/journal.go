@@ -10,10 +10,12 @@ import (
 // journal holds every posting, with the balance of its account behind it.
 type journal struct{}
 
-func (journal) name() string       { return "journal" }
-func (journal) version() int64     { return 2 }
-func (journal) shape() int64       { return 2 }
-func (journal) schemas() []*schema { return []*schema{&lineTable.schema, &accountTable.schema} }
+func (journal) name() string   { return "journal" }
+func (journal) version() int64 { return 3 }
+func (journal) shape() int64   { return 3 }
+func (journal) schemas() []*schema {
+	return []*schema{&lineTable.schema, &accountTable.schema, &datedTable.schema}
+}
 
 // lineRow is one line of the journal. Amounts in minor units; balance is debits less credits of the account, in this
 // partition, up to and including the line: what a merchant has is a liability, so its balance is negative.
@@ -70,6 +72,9 @@ const mostLines = 100
 // numbered is the number of an account whose first line in the partition is line j of a record: no other account has it.
 func numbered(f *fact, j int) int64 { return f.record.Seq*mostLines + int64(j) }
 
+// firstOf is the position of the first record that has touched an account, by the account's number.
+func firstOf(account int64) int64 { return account / mostLines }
+
 func (journal) apply(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error {
 	lines, err := loadAccounts(ctx, w, known, generation, facts)
 	if err != nil {
@@ -77,6 +82,7 @@ func (journal) apply(ctx context.Context, w *writer, known *cache, generation in
 	}
 	touched := map[*accountRow]bool{}
 	entries := make([]lineRow, 0, lines)
+	var dated []datedRow
 	for i := range facts {
 		for j := range facts[i].postings {
 			account := known.accounts[accountOf(&facts[i], j)]
@@ -86,9 +92,15 @@ func (journal) apply(ctx context.Context, w *writer, known *cache, generation in
 			}
 			entries = append(entries, entry)
 			touched[account] = true
+			if gap := gapClass(entry.recordedAt, entry.effectiveAt); gap != 0 {
+				dated = append(dated, newDated(&entry, gap))
+			}
 		}
 	}
 	if err := lineTable.insert(ctx, w, generation, entries); err != nil {
+		return err
+	}
+	if err := datedTable.insert(ctx, w, generation, dated); err != nil {
 		return err
 	}
 	totals := make([]accountRow, 0, len(touched))

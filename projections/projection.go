@@ -21,7 +21,7 @@ type projection interface {
 
 // all are the projections. The order is that in which their rows are written.
 func all() []projection {
-	return []projection{balances{}, payments{}, journal{}, suspense{}, merchants{}, batches{}}
+	return []projection{balances{}, payments{}, journal{}, suspense{}, merchants{}, batches{}, proofs{}}
 }
 
 // named picks projections; without names, all.

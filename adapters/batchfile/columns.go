@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"unicode"
+
+	"github.com/khata-ledger/khata/adapters/sheet"
 )
 
 // maxColumns bounds how many columns of a file are looked at.

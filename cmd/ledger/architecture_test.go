@@ -88,10 +88,11 @@ func forbidden(from, to, path string, ours, test bool) string {
 	return ""
 }
 
-// adapters may import themselves, their parents and their own sub-packages, not each other.
+// adapters may import themselves, their parents and their own sub-packages, not each other. adapters/sheet is for all of them: it writes
+// cells of CSV and XLSX, knows nothing of what they mean, and has neither state nor a technology of its own to hide.
 func adapters(from, to string) string {
 	name := func(p string) string { return strings.SplitN(p, "/", 3)[1] }
-	if name(from) == name(to) {
+	if name(from) == name(to) || to == "adapters/sheet" {
 		return ""
 	}
 	return "adapters do not import each other"

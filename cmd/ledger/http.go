@@ -70,7 +70,7 @@ func (s *server) dialect(zone *time.Location) (*klyropay.API, error) {
 // operators is the operator API.
 func (s *server) operators() *ops.API {
 	return ops.New(
-		ops.Ports{Views: s.views, Deliveries: deliveries{s.webhooks}, Timeline: timeline{s.ledger}, Merchants: s.ledger, Batches: s.batches},
+		ops.Ports{Views: s.views, Deliveries: deliveries{s.webhooks}, Timeline: timeline{s.ledger}, Merchants: s.ledger, Batches: s.batches, Books: s.views},
 		ops.Options{RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit, Logger: s.logger})
 }
 

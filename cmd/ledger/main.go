@@ -30,7 +30,9 @@ type commandLine struct {
 	Batch    batchCommand    `cmd:"" help:"Submit files of payouts to a server, and watch them."`
 	Callback callbackCommand `cmd:"" help:"List and resend callbacks."`
 	Replay   replayCommand   `cmd:"" help:"Show the events of a payment, wallet or merchant, with balances."`
+	Proof    proofCommand    `cmd:"" help:"Signed checkpoints of the log, and proofs that others can verify."`
 	Verify   verifyCommand   `cmd:"" help:"Check the log and the views."`
+	Audit    auditCommand    `cmd:"" help:"For finance teams: the books, at any moment, from the log alone."`
 	Rebuild  rebuildCommand  `cmd:"" help:"Build views anew beside the serving ones, then switch."`
 	Log      logCommand      `cmd:"" help:"Export and import the log."`
 	Secrets  secretsCommand  `cmd:"" help:"Back up, restore and rotate the wrapped keys."`

@@ -31,6 +31,8 @@ type serveCommand struct {
 	newStore    `embed:""`
 	sandboxLink `embed:""`
 
+	publishFlags `embed:""`
+
 	Listen            string         `default:"127.0.0.1:8080" help:"Address of the one listener."`
 	Demo              bool           `help:"Also make a demo merchant, and print its key and curl lines."`
 	PayinExpiry       time.Duration  `default:"10m" help:"How long a payin can be paid."`
@@ -92,7 +94,7 @@ func (c *serveCommand) Validate() error {
 	case c.DrainNotice < 0:
 		return errors.New("--drain-notice must not be negative")
 	}
-	return errors.Join(checkListen(c.Listen), c.sandboxLink.check())
+	return errors.Join(checkListen(c.Listen), c.sandboxLink.check(), c.publishFlags.check())
 }
 
 // checkListen holds an address to listen on against what it must look like, before a store is made.

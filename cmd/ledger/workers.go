@@ -29,6 +29,9 @@ func (s *server) startWorkers(ctx context.Context, running *sync.WaitGroup) {
 	if s.bank != nil && s.bank.server != nil {
 		run("sandbox", s.bank.server.Run)
 	}
+	if p := s.publisher(); p != nil {
+		run("checkpoints", p.Run)
+	}
 	run("recover", s.recover)
 }
 

@@ -233,6 +233,16 @@ func (s *Store) Lookup(ctx context.Context, n int, _ int64, keys []string) (map[
 	return taken, nil
 }
 
+// Hashes returns the hashes of up to limit records behind position after, in order.
+func (s *Store) Hashes(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Hash, error) {
+	records, err := s.Read(ctx, partition, after, limit)
+	var hashes []eventstore.Hash
+	for i := range records {
+		hashes = append(hashes, records[i].Hash)
+	}
+	return hashes, err
+}
+
 // Snapshot returns the newest snapshot of a stream.
 func (s *Store) Snapshot(ctx context.Context, n int, stream string) (eventstore.Snapshot, bool, error) {
 	s.mu.RLock()

@@ -64,6 +64,34 @@ func (s *Store) Read(ctx context.Context, partition int, after int64, limit int)
 	return records, nil
 }
 
+// Hashes returns the hashes of up to limit records behind position after, in order, and reads nothing else of them.
+func (s *Store) Hashes(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Hash, error) {
+	if err := eventstore.CheckPage(after, limit); err != nil {
+		return nil, err
+	}
+	if err := s.checkPartition(ctx, partition); err != nil {
+		return nil, err
+	}
+	rows, err := s.pool.Query(ctx, "SELECT seq, hash FROM events WHERE partition = $1 AND seq > $2 ORDER BY seq LIMIT $3", partition, after, limit)
+	if err != nil {
+		return nil, fmt.Errorf("read the hashes of partition %d behind %d: %w", partition, after, explain(err))
+	}
+	var hashes []eventstore.Hash
+	var seq int64
+	var hash []byte
+	_, err = pgx.ForEachRow(rows, []any{&seq, &hash}, func() error {
+		if seq != after+int64(len(hashes))+1 || len(hash) != len(eventstore.Hash{}) {
+			return fmt.Errorf("%w: record %d:%d is missing, or its hash", eventstore.ErrBroken, partition, after+int64(len(hashes))+1)
+		}
+		hashes = append(hashes, eventstore.Hash(hash))
+		return nil
+	})
+	if err != nil {
+		return nil, fmt.Errorf("read the hashes of partition %d behind %d: %w", partition, after, explain(err))
+	}
+	return hashes, nil
+}
+
 // ReadStream returns up to limit records of a stream behind position after, in order.
 func (s *Store) ReadStream(ctx context.Context, partition int, stream string, after int64, limit int) ([]eventstore.Record, error) {
 	if err := eventstore.CheckPage(after, limit); err != nil {

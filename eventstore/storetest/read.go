@@ -46,6 +46,9 @@ func paging(t *testing.T, backend Backend) {
 		}
 		same(t, got, tt.want)
 	}
+	hashesOf(t, store, 0, 0, 100, wrote)
+	hashesOf(t, store, 0, 4, 7, wrote[4:11])
+	hashesOf(t, store, 0, 30, 7, nil)
 	for _, name := range []string{"none", "", "a\x00", "\xff", "A", "a ", "%"} {
 		if got, err := store.ReadStream(t.Context(), 0, name, 0, 10); err != nil || len(got) != 0 {
 			t.Errorf("stream %q: %d records, %v", name, len(got), err)
@@ -210,6 +213,28 @@ func evidence(t *testing.T, backend Backend) {
 		}
 	}
 	eachEvidence(t, store, want)
+}
+
+// hashesOf: a store that reads the hashes of records alone gives those that the records have.
+func hashesOf(t *testing.T, store eventstore.Store, partition int, after int64, limit int, records []eventstore.Record) {
+	t.Helper()
+	log, able := store.(interface {
+		Hashes(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Hash, error)
+	})
+	if !able {
+		return
+	}
+	var want []eventstore.Hash
+	for i := range records {
+		want = append(want, records[i].Hash)
+	}
+	got, err := log.Hashes(t.Context(), partition, after, limit)
+	if err != nil || !slices.Equal(got, want) {
+		t.Errorf("hashes of %d records behind %d:%d: %v, %v, want %v", limit, partition, after, got, err, want)
+	}
+	if _, err := log.Hashes(t.Context(), 1<<40, after, limit); !errors.Is(err, eventstore.ErrPartition) {
+		t.Errorf("hashes of no such partition: %v", err)
+	}
 }
 
 // eachEvidence: a store that reads the messages of many records at once gives them in order. Record 2 has those that are wanted; two

@@ -11,6 +11,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 
 	"github.com/google/uuid"
 )
@@ -233,7 +234,11 @@ func (v *Vault) mergeSecret(ctx context.Context, tx *sql.Tx, s *secretRow) (int,
 	if err := tx.QueryRowContext(ctx, `SELECT wrapped FROM named_secrets WHERE name = $1`, s.Name).Scan(&wrapped); err != nil {
 		return 0, err
 	}
-	return 0, v.same(ctx, tx, wrapped, binding, secret)
+	err = v.same(ctx, tx, wrapped, binding, secret)
+	if errors.Is(err, ErrConflict) && strings.HasPrefix(s.Name, MovingPrefix) {
+		err = nil
+	}
+	return 0, err
 }
 
 // same returns ErrConflict unless the wrapped value in the store holds that secret. The wrapped bytes themselves may differ:

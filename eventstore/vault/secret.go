@@ -49,6 +49,45 @@ func (v *Vault) Secret(ctx context.Context, name string) ([]byte, error) {
 	return plain, nil
 }
 
+// MovingPrefix begins the names of secrets that move on by themselves, such as the newest of something: an import leaves the one that is
+// there, whatever the export has.
+const MovingPrefix = "moving/"
+
+// ChangeSecret puts what change makes of a named secret in its place; nobody else, in any process, writes it meanwhile. change is given
+// nil where there is none. An error of it changes nothing, and is returned.
+func (v *Vault) ChangeSecret(ctx context.Context, name string, change func(old []byte) ([]byte, error)) error {
+	if err := checkName("name of a secret", name); err != nil {
+		return err
+	}
+	err := v.with(ctx, func(m *master) error {
+		return v.writing(ctx, m, func(tx *sql.Tx) error {
+			var wrapped, old []byte
+			err := tx.QueryRowContext(ctx, `SELECT wrapped FROM named_secrets WHERE name = $1`, name).Scan(&wrapped)
+			if err == nil {
+				old, err = m.unwrap(ctx, tx, wrapped, bindSecret(name))
+			}
+			if err != nil && !errors.Is(err, sql.ErrNoRows) {
+				return err
+			}
+			next, err := change(old)
+			switch {
+			case err != nil:
+				return err
+			case len(next) > MaxSecretBytes:
+				return fmt.Errorf("%w: %d bytes (at most %d)", ErrInvalid, len(next), MaxSecretBytes)
+			}
+			_, err = tx.ExecContext(ctx, `INSERT INTO named_secrets (name, wrapped, updated_at) VALUES ($1, $2, $3)
+				ON CONFLICT (name) DO UPDATE SET wrapped = excluded.wrapped, updated_at = excluded.updated_at`,
+				name, m.seal(next, bindSecret(name)), v.now().UnixMicro())
+			return err
+		})
+	})
+	if err != nil {
+		return fmt.Errorf("changing secret %s: %w", name, err)
+	}
+	return nil
+}
+
 // DeleteSecret removes a named secret; that there is none is no error.
 func (v *Vault) DeleteSecret(ctx context.Context, name string) error {
 	if _, err := v.db.ExecContext(ctx, `DELETE FROM named_secrets WHERE name = $1`, name); err != nil {

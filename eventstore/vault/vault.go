@@ -15,10 +15,10 @@ import (
 
 // Bounds.
 const (
-	MaxPlaintextBytes = 8 << 20  // one sealed value
-	MaxSecretBytes    = 64 << 10 // one named secret
-	MaxNameBytes      = 200      // an owner, the name of a secret
-	MaxCachedKeys     = 10_000   // keys in memory
+	MaxPlaintextBytes = 8 << 20   // one sealed value
+	MaxSecretBytes    = 128 << 10 // one named secret
+	MaxNameBytes      = 200       // an owner, the name of a secret
+	MaxCachedKeys     = 10_000    // keys in memory
 	CacheTTL          = time.Minute
 )
 

@@ -361,3 +361,57 @@ func BenchmarkSeal(b *testing.B) {
 		}
 	}
 }
+
+// TestChangeSecret: whoever changes a secret at the same time as others builds on what they have made of it.
+func TestChangeSecret(t *testing.T) {
+	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
+		key := vault.NewKey()
+		a, b := open(t, pool(), key), open(t, pool(), key)
+		ctx := t.Context()
+		var group sync.WaitGroup
+		for _, v := range []*vault.Vault{a, b} {
+			group.Go(func() {
+				for range 10 {
+					if err := v.ChangeSecret(ctx, "count", func(old []byte) ([]byte, error) { return append(old, '.'), nil }); err != nil {
+						t.Error(err)
+					}
+				}
+			})
+		}
+		group.Wait()
+		refused := errors.New("refused")
+		if err := a.ChangeSecret(ctx, "count", func([]byte) ([]byte, error) { return nil, refused }); !errors.Is(err, refused) {
+			t.Errorf("a change that is refused: %v", err)
+		}
+		if err := a.ChangeSecret(ctx, "count", func([]byte) ([]byte, error) { return make([]byte, vault.MaxSecretBytes+1), nil }); !errors.Is(err, vault.ErrInvalid) {
+			t.Errorf("a change beyond the bound: %v", err)
+		}
+		if got, err := b.Secret(ctx, "count"); err != nil || string(got) != strings.Repeat(".", 20) {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}
+
+// TestImportLeavesWhatMovesOn: an older export does not take what moves on by itself back, nor does it contradict it.
+func TestImportLeavesWhatMovesOn(t *testing.T) {
+	onBoth(t, func(t *testing.T, pool func() *sql.DB) {
+		v := open(t, pool(), vault.NewKey())
+		ctx, name := t.Context(), vault.MovingPrefix+"newest"
+		if err := v.PutSecret(ctx, name, []byte("older")); err != nil {
+			t.Fatal(err)
+		}
+		var export bytes.Buffer
+		if _, err := v.Export(ctx, &export); err != nil {
+			t.Fatal(err)
+		}
+		if err := v.PutSecret(ctx, name, []byte("newer")); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := v.Import(ctx, &export); err != nil {
+			t.Fatal(err)
+		}
+		if got, err := v.Secret(ctx, name); err != nil || string(got) != "newer" {
+			t.Errorf("%q, %v", got, err)
+		}
+	})
+}

@@ -104,6 +104,7 @@ type Ports struct {
 	Timeline   Timeline
 	Merchants  Merchants
 	Batches    Batches
+	Books      Books
 }
 
 // Options configure the API. Zero limits mean none.
@@ -156,6 +157,7 @@ func (a *API) Register(rt *httpapi.Router) {
 	rt.Handle(http.MethodGet, "/ops/v1/deliveries", a.guard(reads, a.deliveries))
 	rt.Handle(http.MethodPost, "/ops/v1/deliveries/{id}/resend", a.guard(writes, a.resend))
 	rt.Handle(http.MethodGet, "/ops/v1/transactions/{id}", a.guard(reads, a.transaction))
+	rt.Handle(http.MethodGet, "/ops/v1/audit/trial-balance", a.guard(reads, a.trialBalance))
 }
 
 // reads and writes are who may.

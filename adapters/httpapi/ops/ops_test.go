@@ -130,7 +130,7 @@ func sha(key string) string {
 func front(o *office, opts ops.Options) http.Handler {
 	opts.Clock = func() time.Time { return day }
 	rt := httpapi.NewRouter()
-	ops.New(ops.Ports{Views: o, Deliveries: o, Timeline: o, Merchants: o, Batches: o}, opts).Register(rt)
+	ops.New(ops.Ports{Views: o, Deliveries: o, Timeline: o, Merchants: o, Batches: o, Books: o}, opts).Register(rt)
 	return &httpapi.Front{Next: rt, Logger: slog.New(slog.DiscardHandler)}
 }
 

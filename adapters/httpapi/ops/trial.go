@@ -1,0 +1,152 @@
+package ops
+
+import (
+	"context"
+	"fmt"
+	"net/http"
+	"time"
+
+	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/projections"
+)
+
+// Books are the accounts of everybody; *projections.Views has them.
+type Books interface {
+	// TrialBalance returns the balances of all accounts at an instant. projections.ErrBehind.
+	TrialBalance(ctx context.Context, q projections.TrialQuery) (projections.TrialBalance, error)
+}
+
+// TrialBalance is a trial balance as auditors read it.
+type TrialBalance struct {
+	By         projections.Basis `json:"by"`
+	At         time.Time         `json:"at"`
+	KnownAt    time.Time         `json:"known_at"`
+	Positions  []string          `json:"positions"` // the newest record of each partition that was known
+	Balanced   bool              `json:"balanced"`
+	Currencies []TrialCurrency   `json:"currencies"`
+	FirstWrong *TrialWrong       `json:"first_wrong,omitempty"`
+}
+
+// TrialCurrency is the trial balance of one currency. Debit and Credit are the totals, Difference the one less the other.
+type TrialCurrency struct {
+	Currency   money.Currency `json:"currency"`
+	Debit      string         `json:"debit"`
+	Credit     string         `json:"credit"`
+	Difference string         `json:"difference"`
+	Accounts   []TrialAccount `json:"accounts"`
+}
+
+// TrialAccount is an account. Its balance stands in Debit or in Credit, the other is zero. Balance is the same with a sign: positive on the
+// side on which accounts of its type grow.
+type TrialAccount struct {
+	Account string             `json:"account"`
+	Kind    wallet.AccountKind `json:"kind"`
+	Type    wallet.AccountType `json:"type"`
+	Debit   string             `json:"debit"`
+	Credit  string             `json:"credit"`
+	Balance string             `json:"balance"`
+	Side    wallet.Side        `json:"side"` // on which it stands; zero stands on the normal side
+}
+
+// TrialWrong says where the books stop to sum to zero. Position is empty when every record balances, and the view is at fault.
+type TrialWrong struct {
+	Position string `json:"position,omitempty"`
+	Problem  string `json:"problem"`
+}
+
+// NewTrialBalance gives a trial balance its shape for readers: accounts whose balance is zero are left out, unless they are asked for. An error
+// when an account is not in the chart of accounts.
+func NewTrialBalance(found *projections.TrialBalance, zero bool) (TrialBalance, error) {
+	b := TrialBalance{
+		By: found.By, At: found.At.UTC(), KnownAt: found.KnownAt.UTC(), Positions: make([]string, len(found.Positions)),
+		Balanced: found.Balanced(), Currencies: []TrialCurrency{},
+	}
+	for i, p := range found.Positions {
+		b.Positions[i] = p.String()
+	}
+	for _, total := range found.Totals() {
+		b.Currencies = append(b.Currencies, TrialCurrency{
+			Currency: total.Currency, Debit: total.Debit.Fixed(), Credit: total.Credit.Fixed(), Difference: total.Debit.Sub(total.Credit).Fixed(),
+			Accounts: []TrialAccount{},
+		})
+	}
+	at := 0
+	for i := range found.Accounts {
+		for b.Currencies[at].Currency != found.Accounts[i].Balance.Currency() {
+			at++
+		}
+		if !zero && found.Accounts[i].Balance.IsZero() {
+			continue
+		}
+		a, err := newTrialAccount(&found.Accounts[i])
+		if err != nil {
+			return TrialBalance{}, err
+		}
+		b.Currencies[at].Accounts = append(b.Currencies[at].Accounts, a)
+	}
+	return b, nil
+}
+
+func newTrialAccount(a *projections.AccountBalance) (TrialAccount, error) {
+	account, ok := wallet.ParseAccount(a.Name)
+	if !ok {
+		return TrialAccount{}, fmt.Errorf("account %q is not in the chart of accounts", a.Name)
+	}
+	typ := account.Kind.Type()
+	side, balance := typ.Normal(), a.Balance
+	if side == wallet.CreditSide {
+		balance = balance.Neg()
+	}
+	switch a.Balance.Sign() {
+	case 1:
+		side = wallet.DebitSide
+	case -1:
+		side = wallet.CreditSide
+	}
+	return TrialAccount{
+		Account: a.Name, Kind: account.Kind, Type: typ, Debit: a.Debit().Fixed(), Credit: a.Credit().Fixed(), Balance: balance.Fixed(), Side: side,
+	}, nil
+}
+
+// trialBalance answers with the books as of ?at=, as known on ?known_at=, by ?by=value or recording; now, and by value, without them; with
+// ?zero=true also accounts whose balance is zero. Which
+// record is at fault when they do not balance, `ledger audit trial-balance` tells: it reads the whole log.
+func (a *API) trialBalance(r *http.Request, _ merchant.Operator) (any, error) {
+	now := eventstore.Micros(a.opts.Clock())
+	p := query(r)
+	q := projections.TrialQuery{
+		By: projections.Basis(p.text("by", string(projections.ByValue), string(projections.ByRecording))), At: p.instant("at", now), KnownAt: p.instant("known_at", now),
+	}
+	zero := p.text("zero", "true", "false") == "true"
+	if q.KnownAt.After(now) {
+		p.wrong["known_at"] = "must not be in the future"
+	}
+	if err := p.err(); err != nil {
+		return nil, err
+	}
+	if q.By == "" {
+		q.By = projections.ByValue
+	}
+	found, err := a.ports.Books.TrialBalance(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	return NewTrialBalance(&found, zero)
+}
+
+// instant is a time in RFC 3339, or another one without it.
+func (p *params) instant(name string, preset time.Time) time.Time {
+	s := p.text(name)
+	if s == "" {
+		return preset
+	}
+	t, err := time.Parse(time.RFC3339, s)
+	if err != nil {
+		p.wrong[name] = "must be a time such as 2026-03-31T18:00:00Z"
+		return preset
+	}
+	return eventstore.Micros(t)
+}
