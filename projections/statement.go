@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
@@ -166,7 +167,7 @@ func normal(minor int64, debit bool, c money.Currency) money.Amount {
 // merchantOf is whose account it is, by its name; "" for one that is no merchant's.
 func merchantOf(account string) string {
 	a, known := wallet.ParseAccount(account)
-	if known && (a.Kind == wallet.MerchantAvailable || a.Kind == wallet.MerchantLocked || a.Kind == wallet.MerchantReceivable) {
+	if known && (a.Kind == books.MerchantAvailable || a.Kind == books.MerchantLocked || a.Kind == books.MerchantReceivable) {
 		return a.Owner
 	}
 	return ""
@@ -175,7 +176,7 @@ func merchantOf(account string) string {
 // debitNormal tells the accounts that debits make grow.
 func debitNormal(account string) bool {
 	a, known := wallet.ParseAccount(account)
-	return known && a.Kind.Type().Normal() == wallet.DebitSide
+	return known && a.Kind.Type().Normal() == books.DebitSide
 }
 
 // StatementLine is one line of the journal, with what the views know of its payment now: a payout that was pending when the line was

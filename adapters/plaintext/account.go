@@ -3,21 +3,22 @@ package plaintext
 import (
 	"strings"
 
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/wallet"
 )
 
 // Account is an account as a journal names it.
 type Account struct {
-	Name    string             // of the books
-	Type    wallet.AccountType // equity for what the chart of accounts does not have
-	Written string             // in the format
+	Name    string     // of the books
+	Type    books.Type // equity for what the chart of accounts does not have
+	Written string     // in the format
 }
 
 // equity is the type of an account that the chart does not have: plain-text programs want one for every account.
-const equity wallet.AccountType = "equity"
+const equity books.Type = "equity"
 
 // typeOf is an account's type by the chart of accounts.
-func typeOf(account string) wallet.AccountType {
+func typeOf(account string) books.Type {
 	if a, known := wallet.ParseAccount(account); known && a.Kind.Type() != "" {
 		return a.Kind.Type()
 	}
@@ -40,11 +41,11 @@ func plainName(account string) string {
 func beancountName(account string) string {
 	root := "Equity:"
 	switch typeOf(account) {
-	case wallet.Asset:
+	case books.Asset:
 		root = "Assets:"
-	case wallet.Liability:
+	case books.Liability:
 		root = "Liabilities:"
-	case wallet.Income:
+	case books.Income:
 		root = "Income:"
 	}
 	return root + eachPart(account, func(part string) string {

@@ -5,8 +5,8 @@ import (
 	"strings"
 	"time"
 
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/money"
-	"github.com/khata-ledger/khata/domain/wallet"
 )
 
 // hledgerShape writes what `hledger check --strict` accepts: accounts, their types, commodities and tags are declared.
@@ -20,11 +20,11 @@ func hledgerShape() shape {
 		account: func(b []byte, a *Account) []byte {
 			letter := 'E' // equity
 			switch a.Type {
-			case wallet.Asset:
+			case books.Asset:
 				letter = 'A'
-			case wallet.Liability:
+			case books.Liability:
 				letter = 'L'
-			case wallet.Income: // revenue
+			case books.Income: // revenue
 				letter = 'R'
 			}
 			return fmt.Appendf(b, "account %s  ; type: %c\n", a.Written, letter)

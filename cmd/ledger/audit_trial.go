@@ -10,7 +10,7 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/httpapi/ops"
-	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/projections"
 )
 
@@ -142,7 +142,7 @@ func (b *trialBalance) table(out io.Writer) error {
 		line("ACCOUNT", "TYPE", "DEBIT "+string(c.Currency), "CREDIT "+string(c.Currency))
 		for _, a := range c.Accounts {
 			debit, credit := a.Debit, ""
-			if a.Side == wallet.CreditSide {
+			if a.Side == books.CreditSide {
 				debit, credit = "", a.Credit
 			}
 			line(a.Account, string(a.Type), debit, credit)

@@ -4,6 +4,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/wallet"
 )
 
@@ -11,20 +12,20 @@ func TestParseAccount(t *testing.T) {
 	const m = "mer_000000000000anna"
 	for _, c := range []struct {
 		name   string
-		kind   wallet.AccountKind
+		kind   books.Kind
 		owner  string
-		typ    wallet.AccountType
-		normal wallet.Side
+		typ    books.Type
+		normal books.Side
 	}{
-		{wallet.AccountAvailable(m), wallet.MerchantAvailable, m, wallet.Liability, wallet.CreditSide},
-		{wallet.AccountLocked(m), wallet.MerchantLocked, m, wallet.Liability, wallet.CreditSide},
-		{wallet.AccountReceivable(m), wallet.MerchantReceivable, m, wallet.Asset, wallet.DebitSide},
-		{wallet.AccountGatewayReceivable("sandbox"), wallet.GatewayReceivable, "sandbox", wallet.Asset, wallet.DebitSide},
-		{wallet.AccountFloat("a:b"), wallet.GatewayFloat, "a:b", wallet.Asset, wallet.DebitSide},
-		{wallet.AccountCommission, wallet.PlatformCommission, "", wallet.Income, wallet.CreditSide},
-		{wallet.AccountTax, wallet.TaxGST, "", wallet.Liability, wallet.CreditSide},
-		{wallet.AccountSuspense, wallet.Suspense, "", wallet.Liability, wallet.CreditSide},
-		{wallet.AccountAdjustments, wallet.Adjustments, "", wallet.Asset, wallet.DebitSide},
+		{wallet.AccountAvailable(m), books.MerchantAvailable, m, books.Liability, books.CreditSide},
+		{wallet.AccountLocked(m), books.MerchantLocked, m, books.Liability, books.CreditSide},
+		{wallet.AccountReceivable(m), books.MerchantReceivable, m, books.Asset, books.DebitSide},
+		{wallet.AccountGatewayReceivable("sandbox"), books.GatewayReceivable, "sandbox", books.Asset, books.DebitSide},
+		{wallet.AccountFloat("a:b"), books.GatewayFloat, "a:b", books.Asset, books.DebitSide},
+		{wallet.AccountCommission, books.PlatformCommission, "", books.Income, books.CreditSide},
+		{wallet.AccountTax, books.TaxGST, "", books.Liability, books.CreditSide},
+		{wallet.AccountSuspense, books.Suspense, "", books.Liability, books.CreditSide},
+		{wallet.AccountAdjustments, books.Adjustments, "", books.Asset, books.DebitSide},
 	} {
 		a, ok := wallet.ParseAccount(c.name)
 		if !ok || a != (wallet.Account{Name: c.name, Kind: c.kind, Owner: c.owner}) {
@@ -33,7 +34,7 @@ func TestParseAccount(t *testing.T) {
 		if a.Kind.Type() != c.typ || a.Kind.Type().Normal() != c.normal || a.Kind.Description() == "" {
 			t.Errorf("%s: %s, %s, %q", c.name, a.Kind.Type(), a.Kind.Type().Normal(), a.Kind.Description())
 		}
-		if !slices.Contains(wallet.Chart(), a.Kind) {
+		if !slices.Contains(books.Chart(), a.Kind) {
 			t.Errorf("%s is not in the chart", a.Kind)
 		}
 	}
@@ -48,13 +49,13 @@ func TestNoAccount(t *testing.T) {
 			t.Errorf("%q was taken for %+v", name, a)
 		}
 	}
-	if k := wallet.AccountKind("other"); k.Type() != "" || k.Type().Normal() != "" || k.Description() != "" {
+	if k := books.Kind("other"); k.Type() != "" || k.Type().Normal() != "" || k.Description() != "" {
 		t.Error("an unknown kind is described")
 	}
 }
 
 func TestChartHasNoKindTwice(t *testing.T) {
-	kinds := slices.Sorted(slices.Values(wallet.Chart()))
+	kinds := slices.Sorted(slices.Values(books.Chart()))
 	if len(slices.Compact(slices.Clone(kinds))) != len(kinds) {
 		t.Errorf("the chart is %v", kinds)
 	}

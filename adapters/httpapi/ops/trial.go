@@ -6,6 +6,7 @@ import (
 	"net/http"
 	"time"
 
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
@@ -42,13 +43,13 @@ type TrialCurrency struct {
 // TrialAccount is an account. Its balance stands in Debit or in Credit, the other is zero. Balance is the same with a sign: positive on the
 // side on which accounts of its type grow.
 type TrialAccount struct {
-	Account string             `json:"account"`
-	Kind    wallet.AccountKind `json:"kind"`
-	Type    wallet.AccountType `json:"type"`
-	Debit   string             `json:"debit"`
-	Credit  string             `json:"credit"`
-	Balance string             `json:"balance"`
-	Side    wallet.Side        `json:"side"` // on which it stands; zero stands on the normal side
+	Account string     `json:"account"`
+	Kind    books.Kind `json:"kind"`
+	Type    books.Type `json:"type"`
+	Debit   string     `json:"debit"`
+	Credit  string     `json:"credit"`
+	Balance string     `json:"balance"`
+	Side    books.Side `json:"side"` // on which it stands; zero stands on the normal side
 }
 
 // TrialWrong says where the books stop to sum to zero. Position is empty when every record balances, and the view is at fault.
@@ -97,14 +98,14 @@ func newTrialAccount(a *projections.AccountBalance) (TrialAccount, error) {
 	}
 	typ := account.Kind.Type()
 	side, balance := typ.Normal(), a.Balance
-	if side == wallet.CreditSide {
+	if side == books.CreditSide {
 		balance = balance.Neg()
 	}
 	switch a.Balance.Sign() {
 	case 1:
-		side = wallet.DebitSide
+		side = books.DebitSide
 	case -1:
-		side = wallet.CreditSide
+		side = books.CreditSide
 	}
 	return TrialAccount{
 		Account: a.Name, Kind: account.Kind, Type: typ, Debit: a.Debit().Fixed(), Credit: a.Credit().Fixed(), Balance: balance.Fixed(), Side: side,
