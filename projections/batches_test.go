@@ -169,6 +169,7 @@ func TestBatchesGoOnWhileTheyAreRebuilt(t *testing.T) {
 		v := running(t, b.views(at.open(), at.dialect, quick))
 		mustReach(t, v)
 		var rebuilds sync.WaitGroup
+		defer rebuilds.Wait() // also when the test fails
 		var done atomic.Bool
 		rebuilds.Go(func() {
 			defer done.Store(true)
