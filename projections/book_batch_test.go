@@ -336,25 +336,6 @@ func (b *book) equalIDs(what string, want []string, page func(last string) ([]Ba
 	}
 }
 
-// equalOpen compares whether a batch has open items. The answer may lag, to one side: another program may have switched to a build that has not
-// come as far.
-func (b *book) equalOpen(v *Views, l *bookBatch, want bool) {
-	b.tb.Helper()
-	for range 100 {
-		if err := v.Reach(context.Background()); err != nil {
-			b.tb.Fatal(err)
-		}
-		open, err := v.BatchOpen(context.Background(), l.Merchant, l.Of.Batch)
-		switch {
-		case err == nil && open == want:
-			return
-		case err != nil && domain.CodeOf(err) != domain.NotFound, err == nil && !open:
-			b.tb.Fatalf("batch %s has open items: %t, %v; by the fold %t", l.Of.Batch, open, err, want)
-		}
-	}
-	b.tb.Fatalf("batch %s stays open, and by the fold it is not", l.Of.Batch)
-}
-
 // equalItems compares the items of a batch, all of them and those of one status, page by page, and its tally.
 func (b *book) equalItems(v *Views, l *bookBatch) {
 	b.tb.Helper()
@@ -377,7 +358,9 @@ func (b *book) equalItems(v *Views, l *bookBatch) {
 	if err != nil {
 		b.tb.Fatal(err)
 	}
-	b.equalOpen(v, l, l.Status == batch.Receiving || counts["pending"].Count+counts["queued"].Count > 0)
+	if open, err := v.BatchOpen(context.Background(), l.Merchant, l.Of.Batch); err != nil || open != (l.Status == batch.Receiving || counts["pending"].Count+counts["queued"].Count > 0) {
+		b.tb.Fatalf("batch %s has open items: %t, %v; by the fold %v", l.Of.Batch, open, err, counts)
+	}
 	if got, want := shown(b.tb, got), shown(b.tb, counts); got != want {
 		b.tb.Fatalf("tally of batch %s is\n%s\nby the fold\n%s", l.Of.Batch, got, want)
 	}

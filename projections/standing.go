@@ -40,24 +40,23 @@ func (v *Views) wait() (done func()) {
 	}
 }
 
-// refresh reads how the views are, for what other processes have done to them. What this process knows never goes back to an
-// earlier reading: a read that Reach let pass must not find the generation from before a switch. It does go back with a database
-// that has lost its newest commits.
+// refresh reads how the views are, for what other processes have done to them. One reading follows the other, so that what this
+// process knows never goes back to an earlier one: a read that Reach let pass must not find the generation from before a
+// switch. It does go back with a database that has lost its newest commits.
 func (v *Views) refresh(ctx context.Context) (standing, error) {
-	v.mu.Lock()
-	v.asked++
-	turn, known := v.asked, v.now
-	v.mu.Unlock()
+	select {
+	case v.reading <- struct{}{}:
+		defer func() { <-v.reading }()
+	case <-ctx.Done():
+		return standing{}, ctx.Err()
+	}
+	known, _ := v.standing()
 	read, err := readStanding(ctx, v.db, v.info.Partitions)
 	if err != nil {
 		return standing{}, err
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if turn < v.answered {
-		return v.now, nil // who asked later has been answered before
-	}
-	v.answered = turn
 	lost := read.behind(&known) // what was known before the reading began
 	if lost {
 		v.opts.Logger.Warn("the views have gone back; the rest is read from the log again", "at", read.seqs(), "from", known.seqs())

@@ -72,14 +72,13 @@ type Views struct {
 	heads   headReader
 	keys    keyCache
 	working chan struct{} // holds a token while somebody brings the views up to date: Run, or a read without it
+	reading chan struct{} // holds a token while somebody reads the standing from the database
 
 	mu      sync.Mutex
 	running bool          // Run keeps the views up to date
 	waiting int           // reads that wait for it
 	now     standing      // as last seen or written by this process
 	change  chan struct{} // closed and replaced when now changes
-
-	asked, answered int64 // readings of the standing: begun, and the newest one that was taken
 }
 
 // Open makes Views over a database, which may be empty: it writes nothing before Run, Rebuild or a read needs it. On
@@ -106,7 +105,7 @@ func Open(ctx context.Context, db *sql.DB, dialect Dialect, from Log, t *tail.Ta
 		opts.Logger = slog.New(slog.DiscardHandler)
 	}
 	v := &Views{db: db, dialect: dialect, log: from, info: info, tail: t, opts: opts,
-		working: make(chan struct{}, 1), change: make(chan struct{})}
+		working: make(chan struct{}, 1), reading: make(chan struct{}, 1), change: make(chan struct{})}
 	v.heads.log, v.heads.partitions = from, info.Partitions
 	return v, nil
 }
