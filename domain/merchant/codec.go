@@ -16,7 +16,7 @@ var ErrUnknownType = errors.New("unknown type of event")
 func Types() []string {
 	return []string{
 		"merchant.created", "merchant.key_added", "merchant.key_expires", "merchant.key_revoked", "merchant.ip_allowed",
-		"merchant.callback_set", "merchant.plan_set", "merchant.approval_set", "merchant.suspended", "merchant.resumed",
+		"merchant.callback_set", "merchant.plan_set", "merchant.approval_set", "merchant.suspended", "merchant.resumed", "merchant.data_opened",
 		"operator.created", "operator.revoked",
 	}
 }
@@ -47,6 +47,8 @@ func blank(typ string, schema int) Event {
 		return &Suspended{}
 	case "merchant.resumed":
 		return &Resumed{}
+	case "merchant.data_opened":
+		return &DataOpened{}
 	case "operator.created":
 		return &OperatorCreated{}
 	case "operator.revoked":
@@ -66,6 +68,7 @@ func (*PlanSet) Type() string         { return "merchant.plan_set" }
 func (*ApprovalSet) Type() string     { return "merchant.approval_set" }
 func (*Suspended) Type() string       { return "merchant.suspended" }
 func (*Resumed) Type() string         { return "merchant.resumed" }
+func (*DataOpened) Type() string      { return "merchant.data_opened" }
 func (*OperatorCreated) Type() string { return "operator.created" }
 func (*OperatorRevoked) Type() string { return "operator.revoked" }
 
@@ -80,6 +83,7 @@ func (*PlanSet) Schema() int         { return 1 }
 func (*ApprovalSet) Schema() int     { return 1 }
 func (*Suspended) Schema() int       { return 1 }
 func (*Resumed) Schema() int         { return 1 }
+func (*DataOpened) Schema() int      { return 1 }
 func (*OperatorCreated) Schema() int { return 1 }
 func (*OperatorRevoked) Schema() int { return 1 }
 

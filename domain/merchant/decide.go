@@ -52,6 +52,8 @@ func Decide(m *Merchant, c Command) ([]Event, error) {
 		return suspend(m, c)
 	case Resume:
 		return resume(m, c)
+	case OpenData:
+		return openData(c)
 	}
 	return nil, fmt.Errorf("merchant: command %T is not known", c)
 }

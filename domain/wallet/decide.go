@@ -45,6 +45,9 @@ func Decide(w *Wallet, p *Payment, c Command) ([]Event, error) {
 }
 
 func dispatch(w *Wallet, p *Payment, c Command) ([]Event, error) {
+	if events, known, err := disputed(w, p, c); known {
+		return events, err
+	}
 	switch c := c.(type) {
 	case CreatePayin:
 		return createPayin(w, c)
@@ -97,7 +100,7 @@ func (w *Wallet) accepts(of Of) error {
 
 // recover appends what a merchant that owes gives back of what the events make available.
 func (w *Wallet) recover(of Of, events []Event) []Event {
-	if w.Owed.IsZero() {
+	if w.Owed.IsZero() && len(events) == 1 { // no event brings both a debt and something to pay it with
 		return events
 	}
 	after := *w
@@ -136,6 +139,19 @@ func positive(a money.Amount, c money.Currency) error {
 		return domain.InvalidField("amount", fmt.Sprintf("is in %q, the wallet in %q", string(a.Currency()), string(c)))
 	case a.Sign() <= 0:
 		return domain.InvalidField("amount", "must be more than zero")
+	}
+	return possible(a)
+}
+
+// maxMinor bounds every amount that a command brings, in minor units: thousands of them fit 64 bits together, which is what the views hold. None
+// could go on behind a balance that does not.
+const maxMinor = 1_000_000_000_000_000
+
+// possible refuses an amount that nobody has.
+func possible(a money.Amount) error {
+	most := money.FromMinor(maxMinor, a.Currency())
+	if a.Cmp(most) > 0 || a.Cmp(most.Neg()) < 0 {
+		return domain.InvalidField("amount", fmt.Sprintf("%s is more than %s", a.Fixed(), most.Fixed()))
 	}
 	return nil
 }
@@ -206,6 +222,8 @@ func adjustWallet(w *Wallet, c AdjustWallet) ([]Event, error) {
 		return nil, positive(c.Amount, w.Currency)
 	case c.Amount.IsZero():
 		return nil, domain.InvalidField("amount", "must not be zero")
+	case possible(c.Amount) != nil:
+		return nil, possible(c.Amount)
 	case c.Amount.Sign() < 0:
 		if err := w.covers(c.Amount.Neg()); err != nil {
 			return nil, err

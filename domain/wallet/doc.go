@@ -22,6 +22,20 @@
 // "Suspended" leaves the payin as it is and puts the money in suspense, until an operator credits or refunds it. The dedupe
 // key of ReportPayment is the gateway's own payment id, so the same payment never arrives here twice.
 //
+// # Disputes
+//
+// A dispute claims a part of a payin that was paid, or all of it; all disputes of a payin together never claim more. What is
+// claimed is held: from available as far as that goes, and the rest is owed. By the dispute's status:
+//
+//	              opened, escalated          won, closed     lost                              reversed
+//	open          holds what is not held     released        hold, then available, then owed   refused
+//	under review  holds what is not held     released        hold, then available, then owed   refused
+//	won, closed   holds all of it again      refused         refused                           refused
+//	lost          refused                    refused         refused                           credited; won, once all is back
+//
+// A gateway's message is held against what is known: the phase before is noted, a later one escalates first, and what contradicts
+// is an anomaly. A lost dispute is won again only by "reversed", since a "won" might be an old message.
+//
 // # Payouts
 //
 // What a definite answer causes, by the payout's state. "Same" is the gateway and the UTR that are known, as far as both are;

@@ -45,6 +45,8 @@ func (w *Wallet) Evolve(e Event) {
 		w.lock(e.Amount.Neg())
 	case *BatchQueued, *BatchHeld, *BatchReleased:
 		w.reserve(e)
+	default:
+		w.evolveDispute(e)
 	}
 }
 
@@ -55,7 +57,7 @@ func (w *Wallet) lock(a money.Amount) {
 }
 
 // Evolve brings the payment behind an event of its subject; at is the event's value date. It cannot fail. A copy of the
-// struct taken before stays as it was: the map of suspended payments is replaced, never written to.
+// struct taken before stays as it was: the map of suspended payments and the list of disputes are replaced, never written to.
 func (p *Payment) Evolve(e Event, at time.Time) {
 	if p.Kind == "" {
 		p.Of = *e.Header()
@@ -75,6 +77,7 @@ func (p *Payment) Evolve(e Event, at time.Time) {
 	default:
 		p.evolvePayin(e)
 		p.evolvePayout(e, at)
+		p.evolveDispute(e, at)
 	}
 	if p.Status != before {
 		p.UpdatedAt = at
@@ -99,15 +102,17 @@ func (p *Payment) evolvePayin(e Event) {
 		p.ExpiresAt, p.Gateway, p.Sealed = e.ExpiresAt, e.Gateway, e.Sealed
 	case *PayinSucceeded:
 		p.Status, p.Late, p.Reason = Success, e.Late, ""
-		p.Gateway, p.UTR = e.Gateway, e.UTR
+		p.Gateway, p.UTR, p.PaymentID = e.Gateway, e.UTR, e.PaymentID
 	case *PayinFailed:
 		p.Status, p.Reason = Failed, e.Reason
 	case *PayinExpired:
 		p.Status = Expired
 	case *PayinSuspended:
-		p.keep(Suspended{ID: e.Suspense, Amount: e.Amount, Gateway: e.Gateway, Open: true})
+		p.keep(Suspended{ID: e.Suspense, Amount: e.Amount, Gateway: e.Gateway, PaymentID: e.PaymentID, Open: true})
 	case *PayinNoted:
-		p.Notes++
+		if p.Notes++; e.Anomaly {
+			p.Anomalies++
+		}
 	case *SuspenseCredited:
 		p.settle(e.Suspense, true)
 	case *SuspenseRefunded:
@@ -153,6 +158,7 @@ func (p *Payment) evolvePayout(e Event, at time.Time) {
 		p.Gateway, p.UTR, p.BankReference = e.Gateway, e.UTR, e.BankReference
 	case *PayoutAnomaly:
 		p.Notes++
+		p.Anomalies++
 	case *PayoutNoted:
 		p.Notes++
 		if p.UTR == "" && p.Status == Success && e.Claim == string(OutcomePaid) {

@@ -194,3 +194,94 @@ func (e *BatchReleased) fields(c *codec) {
 	c.amount("amount", &e.Amount)
 	c.flag("done", &e.Done)
 }
+
+func (e *DisputeOpened) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("dispute", &e.Dispute)
+	c.option("case", &e.Case)
+	c.text("gateway", &e.Gateway)
+	c.option("payment_id", &e.PaymentID)
+	c.option("suspense", &e.Suspense)
+	c.text("phase", (*string)(&e.Phase))
+	c.text("reason", &e.Reason)
+	c.amount("amount", &e.Amount)
+	c.amount("taken", &e.Taken)
+	c.amount("owed", &e.Owed)
+	c.time("respond_by", &e.RespondBy)
+	c.option("actor", &e.Actor)
+}
+
+func (e *DisputeEscalated) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("dispute", &e.Dispute)
+	c.text("phase", (*string)(&e.Phase))
+	c.text("reason", &e.Reason)
+	c.amount("amount", &e.Amount)
+	c.amount("taken", &e.Taken)
+	c.amount("owed", &e.Owed)
+	c.amount("released", &e.Released)
+	c.time("respond_by", &e.RespondBy)
+	c.option("actor", &e.Actor)
+}
+
+func (e *DisputeUpdated) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("dispute", &e.Dispute)
+	c.option("case", &e.Case)
+	c.text("status", (*string)(&e.Status))
+	c.time("respond_by", &e.RespondBy)
+	c.option("reason", &e.Reason)
+}
+
+func (e *DisputeEvidence) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("dispute", &e.Dispute)
+	c.text("kind", &e.Kind)
+	c.option("digest", &e.Digest)
+	c.count("size", &e.Size)
+	c.option("note", &e.Note)
+	c.flag("submitted", &e.Submitted)
+	c.text("actor", &e.Actor)
+}
+
+func (e *DisputeWon) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("dispute", &e.Dispute)
+	c.amount("released", &e.Released)
+	c.text("reason", &e.Reason)
+	c.option("actor", &e.Actor)
+}
+
+func (e *DisputeLost) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("dispute", &e.Dispute)
+	c.text("gateway", &e.Gateway)
+	c.amount("amount", &e.Amount)
+	c.amount("fee", &e.Fee)
+	c.amount("from_hold", &e.FromHold)
+	c.amount("released", &e.Released)
+	c.amount("taken", &e.Taken)
+	c.amount("owed", &e.Owed)
+	c.option("suspense", &e.Suspense)
+	c.text("reason", &e.Reason)
+	c.option("actor", &e.Actor)
+}
+
+func (e *DisputeReversed) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("dispute", &e.Dispute)
+	c.text("gateway", &e.Gateway)
+	c.amount("amount", &e.Amount)
+	c.amount("fee", &e.Fee)
+	c.option("suspense", &e.Suspense)
+	c.text("reason", &e.Reason)
+	c.option("actor", &e.Actor)
+}
+
+func (e *DisputeClosed) fields(c *codec) {
+	c.of(&e.Of)
+	c.text("dispute", &e.Dispute)
+	c.amount("released", &e.Released)
+	c.text("reason", &e.Reason)
+	c.option("actor", &e.Actor)
+}

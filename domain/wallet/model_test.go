@@ -16,6 +16,7 @@ type naive struct {
 	available, locked, owed *big.Int
 	commission, tax         *big.Int // earned
 	suspense                *big.Int
+	collected               *big.Int // by gateways, and not given back
 	things                  map[string]*thing
 	batches                 map[string]*pot
 	line                    []string // of batches that wait
@@ -34,12 +35,22 @@ type thing struct {
 	sentTo, payer, ret string
 	expires            time.Time
 	suspended          map[string]*big.Int
+	quarrels           []*quarrel
+	payID              string // the gateway's id of the payment that it succeeded by
+	came               map[string]came
+	credited           map[string]bool
+}
+
+// came is a payment that went to suspense.
+type came struct {
+	id, by string
+	amount *big.Int
 }
 
 func (t *thing) gross() *big.Int { return new(big.Int).Add(t.amount, t.cut) }
 
 func newNaive() *naive {
-	return &naive{new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), map[string]*thing{},
+	return &naive{new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), new(big.Int), map[string]*thing{},
 		map[string]*pot{}, nil}
 }
 
@@ -82,7 +93,7 @@ func (n *naive) do(c Command) domain.Code {
 	case CreatePayin:
 		n.things[c.Payment] = &thing{
 			state: "asked", amount: paisa(c.Amount), cut: paisa(c.Charge.Commission), tax: paisa(c.Charge.Tax),
-			expires: c.ExpiresAt, suspended: map[string]*big.Int{},
+			expires: c.ExpiresAt, suspended: map[string]*big.Int{}, came: map[string]came{}, credited: map[string]bool{},
 		}
 	case ReportPayment:
 		return n.payment(t, c)
@@ -101,10 +112,11 @@ func (n *naive) do(c Command) domain.Code {
 		if t.suspended == nil || t.suspended[c.Suspense] == nil {
 			return domain.NotFound
 		}
-		if t.suspended[c.Suspense].Sign() == 0 {
+		if t.suspended[c.Suspense].Sign() == 0 || t.claimed(c.Suspense) {
 			return domain.Stale
 		}
 		n.suspense.Sub(n.suspense, t.suspended[c.Suspense])
+		n.collected.Sub(n.collected, t.suspended[c.Suspense])
 		t.suspended[c.Suspense] = new(big.Int)
 	case InitiatePayout:
 		made := &thing{state: "held", amount: paisa(c.Amount), cut: paisa(c.Charge.Commission), tax: paisa(c.Charge.Tax)}
@@ -127,6 +139,8 @@ func (n *naive) do(c Command) domain.Code {
 
 func (n *naive) doMore(t *thing, c Command) domain.Code {
 	switch c := c.(type) {
+	case OpenDispute, EscalateDispute, AttachEvidence, SettleDispute, ReportDispute:
+		return n.doDispute(t, c)
 	case SubmitPayout:
 		if !t.isPayout() {
 			return domain.NotFound
@@ -237,12 +251,14 @@ func (n *naive) payment(t *thing, c ReportPayment) domain.Code {
 		return domain.NotFound
 	}
 	x := paisa(c.Amount)
+	n.collected.Add(n.collected, x)
 	if t.state == "paid" || x.Cmp(t.amount) != 0 {
 		t.suspended[c.Suspense] = x
+		t.came[c.Suspense] = came{c.PaymentID, c.Gateway, x}
 		n.suspense.Add(n.suspense, x)
 		return ""
 	}
-	t.state = "paid"
+	t.state, t.payer, t.payID = "paid", c.Gateway, c.PaymentID
 	n.earn(t, 1)
 	n.credit(new(big.Int).Sub(t.amount, t.cut))
 	return ""
@@ -267,7 +283,7 @@ func (n *naive) creditSuspense(t *thing, c CreditSuspense) domain.Code {
 		return domain.NotFound
 	}
 	x := t.suspended[c.Suspense]
-	if x.Sign() == 0 {
+	if x.Sign() == 0 || t.claimed(c.Suspense) {
 		return domain.Stale
 	}
 	as := &thing{amount: x, cut: paisa(c.Charge.Commission), tax: paisa(c.Charge.Tax)}
@@ -278,7 +294,13 @@ func (n *naive) creditSuspense(t *thing, c CreditSuspense) domain.Code {
 	n.earn(as, 1)
 	n.credit(new(big.Int).Sub(x, as.cut))
 	t.suspended[c.Suspense] = new(big.Int)
+	t.credited[c.Suspense] = true
 	return ""
+}
+
+// claimed: somebody wants the entry back.
+func (t *thing) claimed(sus string) bool {
+	return slices.ContainsFunc(t.quarrels, func(q *quarrel) bool { return q.sus == sus && q.state == "on" })
 }
 
 // report is the table of the package's documentation, as far as it moves money.

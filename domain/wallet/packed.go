@@ -71,6 +71,7 @@ func (c *packing) payment(p *Payment) {
 	carry(c, &p.Sealed)
 	carry(c, &p.SealID)
 	c.number(&p.Notes)
+	c.number(&p.Anomalies)
 	c.payin(p)
 	c.payout(p)
 }
@@ -81,7 +82,9 @@ func (c *packing) payin(p *Payment) {
 	carry(c, &p.IntentURL)
 	c.time(&p.ExpiresAt)
 	c.flag(&p.Late)
+	carry(c, &p.PaymentID)
 	c.suspense(&p.Suspense)
+	c.disputes(&p.Disputes)
 }
 
 func (c *packing) payout(p *Payment) {
@@ -117,10 +120,42 @@ func (c *packing) suspense(all *map[string]*Suspended) {
 	}
 }
 
+func (c *packing) disputes(all *[]Dispute) {
+	n := len(*all)
+	c.number(&n)
+	if c.reading && n > 0 {
+		*all = make([]Dispute, n)
+	}
+	for i := range *all {
+		d := (*all)[i]
+		carry(c, &d.ID)
+		carry(c, &d.Case)
+		carry(c, &d.Gateway)
+		carry(c, &d.PaymentID)
+		carry(c, &d.Suspense)
+		carry(c, &d.Phase)
+		carry(c, &d.Reason)
+		carry(c, &d.Status)
+		c.amount(&d.Amount)
+		c.amount(&d.Held)
+		c.amount(&d.Lost)
+		c.amount(&d.Fee)
+		c.time(&d.RespondBy)
+		c.number(&d.Documents)
+		c.number(&d.Bytes)
+		c.time(&d.At)
+		c.flag(&d.Platform)
+		if c.reading {
+			(*all)[i] = d
+		}
+	}
+}
+
 func (c *packing) suspended(s Suspended) Suspended {
 	carry(c, &s.ID)
 	c.amount(&s.Amount)
 	carry(c, &s.Gateway)
+	carry(c, &s.PaymentID)
 	c.flag(&s.Open)
 	c.flag(&s.Credited)
 	return s

@@ -3,6 +3,7 @@ package wallet
 import (
 	"math"
 	"reflect"
+	"slices"
 	"testing"
 	"time"
 
@@ -69,6 +70,13 @@ func anything(t *rapid.T, v reflect.Value) {
 		for i := range v.NumField() {
 			anything(t, v.Field(i))
 		}
+	case reflect.Slice:
+		if n := rapid.IntRange(0, 3).Draw(t, "length"); n > 0 {
+			v.Set(reflect.MakeSlice(v.Type(), n, n))
+		}
+		for i := range v.Len() {
+			anything(t, v.Index(i))
+		}
 	case reflect.String:
 		v.SetString(texts.Draw(t, "text"))
 	case reflect.Int:
@@ -109,7 +117,15 @@ func anyTime(t *rapid.T) time.Time {
 // samePayment compares all that is in a payment; times as what they say, since places have no identity.
 func samePayment(a, b *Payment) bool {
 	x, y := *a, *b
-	for _, times := range [][2]*time.Time{{&x.CreatedAt, &y.CreatedAt}, {&x.UpdatedAt, &y.UpdatedAt}, {&x.ExpiresAt, &y.ExpiresAt}, {&x.SubmittedAt, &y.SubmittedAt}} {
+	if len(x.Disputes) != len(y.Disputes) {
+		return false
+	}
+	pairs := [][2]*time.Time{{&x.CreatedAt, &y.CreatedAt}, {&x.UpdatedAt, &y.UpdatedAt}, {&x.ExpiresAt, &y.ExpiresAt}, {&x.SubmittedAt, &y.SubmittedAt}}
+	x.Disputes = slices.Clone(x.Disputes)
+	for i := range x.Disputes {
+		pairs = append(pairs, [2]*time.Time{&x.Disputes[i].RespondBy, &y.Disputes[i].RespondBy}, [2]*time.Time{&x.Disputes[i].At, &y.Disputes[i].At})
+	}
+	for _, times := range pairs {
 		if times[0].Format(time.RFC3339Nano) != times[1].Format(time.RFC3339Nano) {
 			return false
 		}

@@ -119,6 +119,9 @@ func openSuspense(p *Payment, id, reason, actor string) (*Suspended, error) {
 	case !s.Open:
 		return nil, domain.Errorf(domain.Stale, "suspense entry %s is settled already", id)
 	}
+	if d, claimed := p.claimedBy(id); claimed {
+		return nil, domain.Errorf(domain.Stale, "suspense entry %s is claimed back by dispute %s", id, d.ID)
+	}
 	return s, nil
 }
 

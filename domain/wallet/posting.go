@@ -1,20 +1,19 @@
 package wallet
 
-import "github.com/khata-ledger/khata/domain/money"
+import (
+	"github.com/khata-ledger/khata/domain/books"
+	"github.com/khata-ledger/khata/domain/money"
+)
 
 // Posting is one line of a double entry: a debit or a credit of one account. The other of the two is zero.
-type Posting struct {
-	Account string
-	Debit   money.Amount
-	Credit  money.Amount
-}
+type Posting = books.Posting
 
 // Accounts that are not anybody's. Their names are part of the contract with auditors.
 const (
-	AccountCommission  = "platform:commission"
-	AccountTax         = "tax:gst"
-	AccountSuspense    = "suspense"
-	AccountAdjustments = "adjustments"
+	AccountCommission  = books.AccountCommission
+	AccountTax         = books.AccountTax
+	AccountSuspense    = books.AccountSuspense
+	AccountAdjustments = books.AccountAdjustments
 )
 
 // AccountAvailable is what a merchant can dispose of.
@@ -86,8 +85,51 @@ func Postings(e Event) []Posting {
 		b.move(available(), locked(), e.Amount)
 	case *BatchReleased:
 		b.move(locked(), available(), e.Amount)
+	case *DisputeOpened, *DisputeEscalated, *DisputeWon, *DisputeLost, *DisputeReversed, *DisputeClosed:
+		b.dispute(e)
 	}
 	return b
+}
+
+// dispute writes the lines of an event of a dispute. What is held and not covered is owed at once, so that it is locked like the rest.
+func (b *entry) dispute(e Event) {
+	available, locked, receivable := AccountAvailable(e.Header().Merchant), AccountLocked(e.Header().Merchant), AccountReceivable(e.Header().Merchant)
+	hold := func(taken, owed money.Amount) {
+		b.debit(available, taken)
+		b.debit(receivable, owed)
+		b.credit(locked, taken.Add(owed))
+	}
+	switch e := e.(type) {
+	case *DisputeOpened:
+		hold(e.Taken, e.Owed)
+	case *DisputeEscalated:
+		hold(e.Taken, e.Owed)
+		b.move(locked, available, e.Released)
+	case *DisputeWon:
+		b.move(locked, available, e.Released)
+	case *DisputeClosed:
+		b.move(locked, available, e.Released)
+	case *DisputeLost:
+		if e.Suspense != "" {
+			b.debit(AccountSuspense, e.Amount)
+			b.debit(AccountAdjustments, e.Fee)
+			b.credit(AccountGatewayReceivable(e.Gateway), e.Amount.Add(e.Fee))
+			return
+		}
+		b.debit(locked, e.FromHold.Add(e.Released))
+		b.debit(available, e.Taken)
+		b.debit(receivable, e.Owed)
+		b.credit(AccountGatewayReceivable(e.Gateway), e.Amount.Add(e.Fee))
+		b.credit(available, e.Released)
+	case *DisputeReversed:
+		if e.Suspense != "" {
+			b.debit(AccountGatewayReceivable(e.Gateway), e.Amount.Add(e.Fee))
+			b.credit(AccountSuspense, e.Amount)
+			b.credit(AccountAdjustments, e.Fee)
+			return
+		}
+		b.move(AccountGatewayReceivable(e.Gateway), available, e.Amount.Add(e.Fee))
+	}
 }
 
 // entry gathers the lines of one event.

@@ -46,10 +46,12 @@ func TestAnySequence(t *testing.T) {
 		"payout": (*machine).initiate, "submission": (*machine).submit, "cancellation": (*machine).cancel, "answer": (*machine).report,
 		"adjustment": (*machine).adjust, "hold": (*machine).hold, "release": (*machine).release, "spending": (*machine).spend, "sent payout": (*machine).sendPayout,
 		"queueing": (*machine).queueBatch, "batch hold": (*machine).holdBatch, "drawing": (*machine).drawPayout, "batch release": (*machine).releaseBatch,
+		"dispute": (*machine).dispute, "escalation": (*machine).escalate, "settlement": (*machine).settle, "evidence": (*machine).attach,
+		"report of a dispute": (*machine).reportDispute,
 	}
 	var names []string
 	for range 3 { // first, since rapid prefers what comes first: what payouts are made of
-		names = append(names, "answer", "sent payout", "submission", "spending")
+		names = append(names, "answer", "sent payout", "submission", "spending", "dispute", "settlement", "report of a dispute", "escalation")
 	}
 	names = append(names, slices.Sorted(maps.Keys(actions))...)
 	check := func(t *rapid.T) {
@@ -161,6 +163,7 @@ func (m *machine) agree() {
 		if p.Status == Pending && (p.Kind == KindPayout || p.Kind == KindHold) {
 			holds.Add(holds, paisa(p.Gross()))
 		}
+		m.disputes(p, holds)
 	}
 	for _, r := range m.w.Reserves {
 		holds.Add(holds, paisa(r.Left))
@@ -183,6 +186,7 @@ func (m *machine) agree() {
 		{"commission and the model", minus(m.account("platform:commission")), m.model.commission},
 		{"tax and the model", minus(m.account("tax:gst")), m.model.tax},
 		{"suspense and the model", minus(m.account("suspense")), m.model.suspense},
+		{"gateways and the model", new(big.Int).Add(m.account("gateway:one:receivable"), m.account("gateway:two:receivable")), m.model.collected},
 	} {
 		if c.a.Cmp(c.b) != 0 {
 			m.t.Fatalf("%s: %s and %s paisa", c.what, c.a, c.b)

@@ -1,6 +1,9 @@
 package wallet
 
-import "strings"
+import (
+	"slices"
+	"strings"
+)
 
 // Why a bank or gateway has not paid: the closed list. Whatever a gateway says is brought to one of these by its adapter,
 // with Reason as the last step, since free text of a bank may hold personal data and is never stored in clear.
@@ -82,6 +85,23 @@ func Reason(s string) string {
 	}, strings.ToLower(strings.TrimSpace(s)))
 	if _, known := retryClass(r); known {
 		return r
+	}
+	return FailureOther
+}
+
+// DisputeReasons lists why customers' banks claim payments back: the closed list.
+func DisputeReasons() []string {
+	return []string{
+		"fraud", "not_received", "not_as_described", "duplicate", "credit_not_processed", "cancelled", "unrecognized", "authorization",
+		"processing_error", FailureOther,
+	}
+}
+
+// DisputeReason brings what a gateway says to one of DisputeReasons, as Reason does.
+func DisputeReason(said string) string {
+	said = strings.TrimPrefix(strings.NewReplacer(" ", "_", "-", "_").Replace(strings.ToLower(strings.TrimSpace(said))), "goods_")
+	if slices.Contains(DisputeReasons(), said) {
+		return said
 	}
 	return FailureOther
 }

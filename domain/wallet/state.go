@@ -64,7 +64,9 @@ type Payment struct {
 	IntentURL string
 	ExpiresAt time.Time
 	Late      bool
+	PaymentID string                // the gateway's own id of the payment that it succeeded by
 	Suspense  map[string]*Suspended // by suspense id
+	Disputes  []Dispute             // in the order in which they were opened; never written to, but replaced
 
 	// Payouts.
 	Batch           string // that it belongs to
@@ -79,21 +81,23 @@ type Payment struct {
 	ReturnReference string
 	PaidAfterRefund bool
 
-	Gateway string
-	UTR     string
-	Reason  string // why it failed, was refunded or returned
-	Sealed  string // Customer or Beneficiary
-	SealID  string // event id that Sealed is bound to: the id of the first event; set by who folds records
-	Notes   int    // gateway messages kept that changed nothing; bounded by MaxNotes and MaxAnomalies
+	Gateway   string
+	UTR       string
+	Reason    string // why it failed, was refunded or returned
+	Sealed    string // Customer or Beneficiary
+	SealID    string // event id that Sealed is bound to: the id of the first event; set by who folds records
+	Notes     int    // gateway messages kept that changed nothing; bounded by MaxNotes and MaxAnomalies
+	Anomalies int    // those of them that contradict what is known
 }
 
 // Suspended is one payment in suspense.
 type Suspended struct {
-	ID       string
-	Amount   money.Amount
-	Gateway  string
-	Open     bool
-	Credited bool
+	ID        string
+	Amount    money.Amount
+	Gateway   string
+	PaymentID string // the gateway's own
+	Open      bool
+	Credited  bool
 }
 
 // MaxNotes bounds the harmless messages kept with a payment that changed nothing; what comes after is dropped.

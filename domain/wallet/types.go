@@ -55,6 +55,22 @@ func blank(typ string, schema int) Event {
 		return &BatchHeld{}
 	case "batch.released":
 		return &BatchReleased{}
+	case "dispute.opened":
+		return &DisputeOpened{}
+	case "dispute.escalated":
+		return &DisputeEscalated{}
+	case "dispute.updated":
+		return &DisputeUpdated{}
+	case "dispute.evidence":
+		return &DisputeEvidence{}
+	case "dispute.won":
+		return &DisputeWon{}
+	case "dispute.lost":
+		return &DisputeLost{}
+	case "dispute.reversed":
+		return &DisputeReversed{}
+	case "dispute.closed":
+		return &DisputeClosed{}
 	}
 	return nil
 }
@@ -86,6 +102,14 @@ func Types() []string {
 		"batch.queued",
 		"batch.held",
 		"batch.released",
+		"dispute.opened",
+		"dispute.escalated",
+		"dispute.updated",
+		"dispute.evidence",
+		"dispute.won",
+		"dispute.lost",
+		"dispute.reversed",
+		"dispute.closed",
 	}
 }
 
@@ -114,6 +138,14 @@ func (*WalletReleased) Type() string        { return "wallet.released" }
 func (*BatchQueued) Type() string           { return "batch.queued" }
 func (*BatchHeld) Type() string             { return "batch.held" }
 func (*BatchReleased) Type() string         { return "batch.released" }
+func (*DisputeOpened) Type() string         { return "dispute.opened" }
+func (*DisputeEscalated) Type() string      { return "dispute.escalated" }
+func (*DisputeUpdated) Type() string        { return "dispute.updated" }
+func (*DisputeEvidence) Type() string       { return "dispute.evidence" }
+func (*DisputeWon) Type() string            { return "dispute.won" }
+func (*DisputeLost) Type() string           { return "dispute.lost" }
+func (*DisputeReversed) Type() string       { return "dispute.reversed" }
+func (*DisputeClosed) Type() string         { return "dispute.closed" }
 
 // Schema is the version of the stored shape: see Event.
 func (*PayinCreated) Schema() int          { return 1 }
@@ -140,3 +172,11 @@ func (*WalletReleased) Schema() int        { return 1 }
 func (*BatchQueued) Schema() int           { return 1 }
 func (*BatchHeld) Schema() int             { return 1 }
 func (*BatchReleased) Schema() int         { return 1 }
+func (*DisputeOpened) Schema() int         { return 1 }
+func (*DisputeEscalated) Schema() int      { return 1 }
+func (*DisputeUpdated) Schema() int        { return 1 }
+func (*DisputeEvidence) Schema() int       { return 1 }
+func (*DisputeWon) Schema() int            { return 1 }
+func (*DisputeLost) Schema() int           { return 1 }
+func (*DisputeReversed) Schema() int       { return 1 }
+func (*DisputeClosed) Schema() int         { return 1 }

@@ -76,6 +76,10 @@ func fill(t *rapid.T, v reflect.Value, c money.Currency) {
 			zone := time.FixedZone("", rapid.SampledFrom([]int{0, 19800, -3600, 1, 86400}).Draw(t, "offset"))
 			at := time.Unix(rapid.Int64Range(-70_000_000_000, 300_000_000_000).Draw(t, name), rapid.Int64Range(0, 999_999_999).Draw(t, "ns"))
 			*f = rapid.SampledFrom([]time.Time{{}, noon, expiry, at.UTC(), at.In(zone)}).Draw(t, name)
+		case *Phase:
+			*f = Phase(texts().Draw(t, name))
+		case *DisputeStatus:
+			*f = DisputeStatus(texts().Draw(t, name))
 		case *money.Currency:
 		default:
 			fill(t, v.Field(i), c)

@@ -1,0 +1,72 @@
+package event_test
+
+import (
+	"errors"
+	"os"
+	"path/filepath"
+	"strconv"
+	"strings"
+	"testing"
+
+	"github.com/khata-ledger/khata/domain/event"
+	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
+)
+
+// Every stored event of every package is read from its kind of stream, and its double entry balances.
+func TestEveryGoldenIsRead(t *testing.T) {
+	for stream, folder := range map[string]string{
+		"wallet:mer_a:INR": "wallet", "merchant:mer_a": "merchant", "operator:opr_a": "merchant", "batch:mer_a:bat_a": "batch", "books:general": "books",
+	} {
+		files, err := filepath.Glob(filepath.Join("..", folder, "testdata", "events", "*.json"))
+		if err != nil || len(files) == 0 {
+			t.Fatal(folder, err)
+		}
+		moving := 0
+		for _, file := range files {
+			parts := strings.Split(filepath.Base(file), ".")
+			schema, err := strconv.Atoi(strings.TrimPrefix(parts[2], "v"))
+			if err != nil {
+				t.Fatal(err)
+			}
+			data, err := os.ReadFile(file)
+			if err != nil {
+				t.Fatal(err)
+			}
+			e, err := event.Decode(stream, parts[0]+"."+parts[1], schema, data)
+			if err != nil {
+				t.Errorf("%s on %s: %v", file, stream, err)
+				continue
+			}
+			postings := event.Postings(e)
+			if len(postings) == 0 {
+				continue
+			}
+			moving++
+			sum := money.Zero(postings[0].Debit.Currency())
+			for _, p := range postings {
+				sum = sum.Add(p.Debit).Sub(p.Credit)
+			}
+			if !sum.IsZero() {
+				t.Errorf("%s: debits less credits are %s", file, sum)
+			}
+		}
+		if moves := folder == "wallet" || folder == "books"; moves != (moving > 0) {
+			t.Errorf("%s: %d events move money", folder, moving)
+		}
+	}
+}
+
+func TestOthersAreRefused(t *testing.T) {
+	for _, stream := range []string{"", "wallets:mer_a:INR", "purse"} {
+		if e, err := event.Decode(stream, "payin.created", 1, []byte("{}")); err == nil {
+			t.Errorf("%q has %v", stream, e)
+		}
+	}
+	if _, err := event.Decode("wallet:mer_a:INR", "books.closed", 1, []byte("{}")); !errors.Is(err, wallet.ErrUnknownType) {
+		t.Error(err)
+	}
+	if got := event.Postings(nil); got != nil {
+		t.Errorf("nothing posts %v", got)
+	}
+}
