@@ -8,8 +8,11 @@ import (
 
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/books"
+	"github.com/khata-ledger/khata/domain/event"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/reconcile"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/executor"
@@ -36,6 +39,7 @@ type (
 	merchantState struct{ merchant.Merchant }
 	operatorState struct{ merchant.Operator }
 	batchState    struct{ batch.Batch }
+	booksState    struct{ books.Books }
 )
 
 // Copy keeps a hot wallet in memory across a conflict: its stream is long.
@@ -126,6 +130,10 @@ func (m *model) Needs(body any, needs []executor.Need) []executor.Need {
 			return append(needs, streamNeed(m.walletStream(wallet.Of{Merchant: of.Merchant, Currency: of.Currency})))
 		}
 		return needs
+	case books.Command:
+		return append(needs, streamNeed(books.Stream))
+	case sourceCommand:
+		return append(needs, streamNeed(reconcile.Stream(c.source)))
 	case operatorCommand:
 		return append(needs, streamNeed(operatorStream(c.Target().Merchant)))
 	case merchantCommand:
@@ -244,6 +252,10 @@ func (*model) New(n executor.Need) (executor.State, error) {
 		return &operatorState{}, nil
 	case "batch":
 		return &batchState{}, nil
+	case "books":
+		return &booksState{}, nil
+	case "source":
+		return &sourceState{}, nil
 	}
 	return nil, fmt.Errorf("stream %q is of no known kind", n.Name)
 }
@@ -274,6 +286,10 @@ func (m *model) Decide(body any, states []executor.State, out []executor.Event) 
 			return nil, err
 		}
 		return batchEvents(c, events, out)
+	case books.Command:
+		return booksEvents(&states[0].(*booksState).Books, c, out)
+	case sourceCommand:
+		return sourceEvents(states[0].(*sourceState), c, out)
 	case operatorCommand:
 		o := states[0].(*operatorState)
 		events, err := merchant.DecideOperator(&o.Operator, c.Command)
@@ -357,6 +373,11 @@ func (*model) Answer(body any, states []executor.State, _ []executor.Event) any 
 	case batch.Command:
 		b := states[0].(*batchState).Batch
 		return &b
+	case books.Command:
+		b := states[0].(*booksState).Clone()
+		return &b
+	case sourceCommand:
+		return nil
 	case operatorCommand:
 		o := states[0].(*operatorState).Operator
 		return &o
@@ -367,7 +388,12 @@ func (*model) Answer(body any, states []executor.State, _ []executor.Event) any 
 	}
 }
 
-func (*model) Decode(r *eventstore.Record) (executor.Event, error) { return decode(r) }
+func (*model) Decode(r *eventstore.Record) (executor.Event, error) {
+	if strings.HasPrefix(r.Stream, "source:") { // its events are counted; to read them all takes long
+		return executor.Event{ID: r.EventID, Stream: r.Stream, Subject: r.Subject, Type: r.Type, Schema: r.Schema, EffectiveAt: r.EffectiveAt, Data: r.Data}, nil
+	}
+	return decode(r)
+}
 
 func decode(r *eventstore.Record) (executor.Event, error) {
 	fact, err := DecodeFact(r)
@@ -380,13 +406,7 @@ func decode(r *eventstore.Record) (executor.Event, error) {
 	}, nil
 }
 
-// DecodeFact reads a record's data: a wallet.Event, a merchant.Event or a batch.Event.
+// DecodeFact reads a record's data: a wallet.Event, a merchant.Event, a batch.Event, a books.Event or a reconcile.Event.
 func DecodeFact(r *eventstore.Record) (any, error) {
-	switch kind, _, _ := strings.Cut(r.Stream, ":"); kind { // types of batches are of the wallet's stream, too
-	case "merchant", "operator":
-		return merchant.Decode(r.Type, r.Schema, r.Data)
-	case "batch":
-		return batch.Decode(r.Type, r.Schema, r.Data)
-	}
-	return wallet.Decode(r.Type, r.Schema, r.Data)
+	return event.Decode(r.Stream, r.Type, r.Schema, r.Data)
 }

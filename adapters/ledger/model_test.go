@@ -48,11 +48,11 @@ func TestModelRefusesWhatItDoesNotKnow(t *testing.T) {
 		t.Errorf("%v", err)
 	}
 	for _, typ := range []string{"payout.renamed", "merchant.renamed", "nonsense"} {
-		if _, err := ledger.DecodeFact(&eventstore.Record{Type: typ, Schema: 1, Data: []byte("{}")}); err == nil {
+		if _, err := ledger.DecodeFact(&eventstore.Record{Stream: "wallet:mer_x:INR", Type: typ, Schema: 1, Data: []byte("{}")}); err == nil {
 			t.Errorf("%s was read", typ)
 		}
 	}
-	_, err := ledger.DecodeFact(&eventstore.Record{Type: "payout.initiated", Schema: 99, Data: []byte("{}")})
+	_, err := ledger.DecodeFact(&eventstore.Record{Stream: "wallet:mer_x:INR", Type: "payout.initiated", Schema: 99, Data: []byte("{}")})
 	if !errors.Is(err, wallet.ErrUnknownType) {
 		t.Errorf("%v", err)
 	}

@@ -8,6 +8,8 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/books"
+	"github.com/khata-ledger/khata/domain/reconcile"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -44,6 +46,9 @@ func balancesOf(w *wallet.Wallet) *Balances {
 // Timeline calls each with the events of a subject in order: a payment, hold or adjustment by its id, a merchant or operator by
 // its id, or a wallet by its stream name ("wallet:mer_x:INR"). domain.NotFound when there is none.
 func (l *Ledger) Timeline(ctx context.Context, subject string, each func(Moment) error) error {
+	if strings.HasPrefix(subject, reconcile.BreakPrefix) {
+		return l.breakTimeline(ctx, subject, each)
+	}
 	partition, stream, err := l.find(ctx, subject)
 	if err != nil {
 		return err
@@ -53,6 +58,9 @@ func (l *Ledger) Timeline(ctx context.Context, subject string, each func(Moment)
 	}
 	if !strings.HasPrefix(stream, "wallet:") {
 		return l.eachOf(ctx, partition, stream, func(r *eventstore.Record) (bool, error) {
+			if stream == books.Stream && subject != stream && r.Subject != subject { // the general ledger has one stream for all
+				return false, nil
+			}
 			m, err := momentOf(r)
 			if err == nil {
 				err = each(m)

@@ -10,6 +10,9 @@ import (
 	"sync"
 
 	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/books"
+	"github.com/khata-ledger/khata/domain/event"
+	"github.com/khata-ledger/khata/domain/reconcile"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -59,17 +62,19 @@ const (
 	checkSnapshots              // a kept state is what the records up to its position give
 	checkOpenHolds              // locked is the sum of what open payouts and holds have locked
 	checkBatches                // a batch's payouts are its items, each at most once, and what was held for it is paid, refunded or still locked
+	checkPeriods                // what each close has frozen is what the records up to its positions give
+	checkSources                // of reconciliation: no line or entry is matched twice or with another amount; a second person has approved each settlement
 	checkCount
 )
 
 func (c check) String() string {
 	return [checkCount]string{
-		"chain", "heads", "streams", "evidence", "keys", "index", "events", "postings", "balances", "snapshots", "open_holds", "batches",
+		"chain", "heads", "streams", "evidence", "keys", "index", "events", "postings", "balances", "snapshots", "open_holds", "batches", "periods", "sources",
 	}[c]
 }
 
-// verifier holds what Verify has folded so far. All but open is as large as the wallets and batches are many, however many records or
-// items they have.
+// verifier holds what Verify has folded so far. All but open and sources is as large as the wallets and batches are many, however many
+// records or items they have.
 type verifier struct {
 	log      Auditable
 	count    int // of partitions
@@ -80,6 +85,8 @@ type verifier struct {
 	kept     map[int64][]eventstore.Snapshot // of wallets of the partition, by position
 	indexed  map[int]int64                   // up to here the index has answered for the keys, by partition
 	batches  batches
+	periods  periods
+	sources  sourceAudits
 }
 
 // finding is a Check that is being made.
@@ -96,7 +103,7 @@ type stream struct {
 	version int64
 	asked   bool           // whether a state is kept of it
 	wallet  *wallet.Wallet // nil unless it is a wallet's that has events
-	books   books          // of the wallet
+	books   walletBooks    // of the wallet
 }
 
 // verifyPage is how many records are read at once.
@@ -111,19 +118,23 @@ func Verify(ctx context.Context, log Auditable, progress func(done, total int64)
 	}
 	v := &verifier{
 		log: log, count: info.Partitions, streams: map[string]*stream{}, near: &stream{}, open: newOpenItems(openItemsInMemory), indexed: map[int]int64{},
-		batches: newBatches(),
+		batches: newBatches(), sources: newSourceAudits(),
 	}
 	defer func() { err = errors.Join(err, v.open.close()) }()
-	heads := make([]eventstore.Head, info.Partitions)
 	var done, total int64
+	heads, err := headsOf(ctx, log, info.Partitions)
+	if err != nil {
+		return nil, err
+	}
 	for p := range heads {
-		if heads[p], err = log.Head(ctx, p); err != nil {
-			return nil, err
-		}
 		total += heads[p].Seq
+	}
+	if err := v.periods.find(ctx, log, heads); err != nil {
+		return nil, err
 	}
 	for p := range heads {
 		start := eventstore.Head{Partition: p, Hash: eventstore.Genesis(info.LedgerID, p)}
+		v.periods.begin(p)
 		err := v.index(ctx, p, func(take func([]eventstore.Record)) error {
 			return v.partition(ctx, start, heads[p], take, func(n int64) {
 				done += n
@@ -133,6 +144,11 @@ func Verify(ctx context.Context, log Auditable, progress func(done, total int64)
 		if err != nil {
 			return nil, err
 		}
+		v.periods.end()
+	}
+	v.frozen()
+	if err := v.matched(ctx, heads); err != nil {
+		return nil, err
 	}
 	for _, head := range heads { // last, since a question mends what is wrong with the index
 		if err := v.keys(ctx, head); err != nil {
@@ -143,6 +159,20 @@ func Verify(ctx context.Context, log Auditable, progress func(done, total int64)
 		return nil, err
 	}
 	return v.answer(), nil
+}
+
+// headsOf reads the heads, that of the general ledger first: then no close in front of it counts a record behind another one.
+func headsOf(ctx context.Context, log Auditable, partitions int) ([]eventstore.Head, error) {
+	heads := make([]eventstore.Head, partitions)
+	home := eventstore.PartitionOf(books.Owner, partitions)
+	for n := range heads {
+		p := (home + n) % partitions
+		var err error
+		if heads[p], err = log.Head(ctx, p); err != nil {
+			return nil, err
+		}
+	}
+	return heads, nil
 }
 
 // answer is what was found.
@@ -314,11 +344,17 @@ func (v *verifier) page(ctx context.Context, records []eventstore.Record) error 
 		if err != nil {
 			return err
 		}
+		postings := event.Postings(fact)
+		v.periods.count(r, postings)
 		switch ev := fact.(type) {
 		case wallet.Event:
-			err = v.book(r, s, ev)
+			err = v.book(r, s, ev, postings)
+		case books.Event:
+			v.followBooks(r, ev, postings)
 		case batch.Event:
 			err = v.followBatch(ctx, r, ev)
+		case reconcile.Event:
+			v.followSource(r, ev)
 		}
 		if err != nil {
 			return err

@@ -6,14 +6,16 @@ import (
 	"strings"
 
 	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/reconcile"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
 
-// books are the sums of a wallet's postings, by account.
-type books struct {
+// walletBooks are the sums of a wallet's postings, by account.
+type walletBooks struct {
 	available, locked, receivable accountSum
 }
 
@@ -23,9 +25,9 @@ type accountSum struct {
 	sum     money.Amount
 }
 
-func newBooks(merchantID string, c money.Currency) books {
+func newBooks(merchantID string, c money.Currency) walletBooks {
 	zero := money.Zero(c)
-	return books{
+	return walletBooks{
 		accountSum{wallet.AccountAvailable(merchantID), zero},
 		accountSum{wallet.AccountLocked(merchantID), zero},
 		accountSum{wallet.AccountReceivable(merchantID), zero},
@@ -46,7 +48,7 @@ func (v *verifier) event(r *eventstore.Record, s *stream) any {
 }
 
 // book checks what an event does to the books of a wallet. The error is a fault of counting.
-func (v *verifier) book(r *eventstore.Record, s *stream, ev wallet.Event) error {
+func (v *verifier) book(r *eventstore.Record, s *stream, ev wallet.Event, postings []wallet.Posting) error {
 	if s.wallet == nil {
 		of := ev.Header()
 		s.wallet, s.books = wallet.NewWallet(of.Merchant, of.Currency), newBooks(of.Merchant, of.Currency)
@@ -60,7 +62,7 @@ func (v *verifier) book(r *eventstore.Record, s *stream, ev wallet.Event) error 
 			number = of.number
 		}
 	}
-	locked, wrong, err := v.post(r, s, ev, number)
+	locked, wrong, err := v.post(r, s, ev, postings, number)
 	if err != nil {
 		return err
 	}
@@ -93,6 +95,10 @@ func misplaced(r *eventstore.Record, s *stream, fact any) error {
 	case batch.Event:
 		of := e.Header()
 		stream, subject = batch.Stream(of.Merchant, of.Batch), of.Batch
+	case books.Event:
+		stream, subject = books.Stream, e.Topic()
+	case reconcile.Event:
+		stream, subject = reconcile.Stream(e.Header().Source), e.Topic()
 	}
 	if r.Stream != stream || r.Subject != subject {
 		return fmt.Errorf("an event about %s of %s stands under %s of %s", subject, stream, r.Subject, r.Stream)
@@ -102,11 +108,13 @@ func misplaced(r *eventstore.Record, s *stream, fact any) error {
 
 // post sums the event's postings into the books, and returns what they have locked. number is that of the batch which it names, wrong says
 // that the postings do not balance. What a payment gives back too much is found at the end, by overdrawn.
-func (v *verifier) post(r *eventstore.Record, s *stream, ev wallet.Event, number uint32) (locked money.Amount, wrong, err error) {
+func (v *verifier) post(
+	r *eventstore.Record, s *stream, ev wallet.Event, postings []wallet.Posting, number uint32,
+) (locked money.Amount, wrong, err error) {
 	zero := money.Zero(s.wallet.Currency)
 	sum, suspended := zero, zero
 	locked = zero
-	for _, p := range wallet.Postings(ev) {
+	for _, p := range postings {
 		change := p.Credit.Sub(p.Debit)
 		sum = sum.Add(change)
 		switch p.Account {

@@ -19,8 +19,9 @@ type Statement struct {
 
 // Line is one line of a statement.
 type Line struct {
-	Number     int          // where it stands in the file: line of text, or entry, from 1
+	Number     int          // where it stands in the file: line of text, or of camt.053 the nth transaction, from 1; no other line has it
 	Date       time.Time    // value date, midnight UTC of that day
+	Booked     time.Time    // day on which it was entered, midnight UTC; zero when the file does not say
 	Amount     money.Amount // signed: positive came into the account, negative left it. Of a settlement line: gross, before Fee and Tax
 	Fee        money.Amount // charged by the gateway, tax not included; zero when the file does not say
 	Tax        money.Amount // on the fee
