@@ -30,12 +30,14 @@ type lane struct {
 	epoch     int64
 	partition int
 	targets   []target
+	filling   bool // by a build that makes up afterwards what can be derived at once: see completed
 }
 
 // stretch is what is read from the log at once, decoded, and written in one transaction.
 type stretch struct {
 	facts []fact
 	to    mark // of the last record
+	more  bool // another one follows in the same transaction
 }
 
 // A stretch is read in portions, each twice as large as the one before, and ends behind the one with which it has stretchBytes: a record
@@ -64,7 +66,7 @@ func (v *Views) read(ctx context.Context, partition int, from mark, limit int) (
 	if err != nil {
 		return stretch{}, err
 	}
-	return stretch{facts, mark{head.Seq, head.Hash}}, nil
+	return stretch{facts: facts, to: mark{head.Seq, head.Hash}}, nil
 }
 
 // records reads portions.
@@ -101,6 +103,7 @@ func (w *writer) advance(ctx context.Context, l lane, from mark, b stretch) erro
 // apply writes a batch to the targets of a lane, which stand at from, in the open transaction.
 func (w *writer) apply(ctx context.Context, l lane, from mark, b stretch) error {
 	known := w.recall(l, from)
+	known.more = b.more
 	for _, t := range l.targets {
 		if err := t.apply(ctx, w, known, t.generation, b.facts); err != nil {
 			return fmt.Errorf("project %s up to record %s: %w", t.name(), b.facts[len(b.facts)-1].record.Position(), err)

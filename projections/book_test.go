@@ -34,6 +34,7 @@ type book struct {
 	order    []string                       // payments, as made
 	postings []posted
 	suspense map[string]SuspenseEntry
+	disputes map[string]*bookDispute
 	batches  map[string]*bookBatch
 	lots     []string // batches, as made
 }
@@ -56,7 +57,7 @@ func newBook(tb fataler, partitions int) *book {
 		tb: tb, log: log, tail: tail.New(log, partitions, time.Hour, slog.New(slog.DiscardHandler)),
 		now:      time.Date(2026, 3, 31, 12, 0, 0, 0, time.UTC),
 		versions: map[string]int64{}, wallets: map[string]*wallet.Wallet{}, payments: map[string]*wallet.Payment{},
-		first: map[string]eventstore.Position{}, suspense: map[string]SuspenseEntry{},
+		first: map[string]eventstore.Position{}, suspense: map[string]SuspenseEntry{}, disputes: map[string]*bookDispute{},
 		batches: map[string]*bookBatch{},
 	}
 }
@@ -117,6 +118,7 @@ func (b *book) evolve(e wallet.Event, r *eventstore.Record) {
 	for _, line := range wallet.Postings(e) {
 		b.postings = append(b.postings, posted{line, *r})
 	}
+	b.disputed(e, r)
 	switch e := e.(type) {
 	case *wallet.PayinSuspended:
 		b.suspense[e.Suspense] = SuspenseEntry{
@@ -261,9 +263,11 @@ func (b *book) touch(choose chooser, p *wallet.Payment, amount string) {
 	}
 	switch {
 	case p.Kind == wallet.KindPayin:
-		switch choose(7) {
+		switch choose(9) {
 		case 0, 1:
 			b.pay(id, p.Amount.Fixed())
+		case 7, 8:
+			b.quarrel(choose, p)
 		case 2:
 			b.pay(id, amount)
 		case 3:
@@ -338,6 +342,7 @@ func (b *book) equalAnswers(v *Views) {
 		}
 	}
 	b.equalSuspense(v)
+	b.equalDisputes(v)
 	b.equalBatches(v)
 	b.equalPast(v)
 	b.equalPending(v)

@@ -8,6 +8,8 @@ import (
 	"sync"
 	"time"
 
+	"golang.org/x/sync/errgroup"
+
 	"github.com/khata-ledger/khata/eventstore"
 )
 
@@ -54,6 +56,7 @@ type build struct {
 	generation int64
 	targets    []target
 	progress   func(done, total int64) // or nil
+	completed  bool                    // what filling leaves out is there
 
 	mu    sync.Mutex // guards what follows
 	marks []mark     // by partition
@@ -97,11 +100,9 @@ func (b *build) names() string {
 // begin makes the generation's tables, empty. From then on a program that knows only older shapes does not use the views.
 func (b *build) begin(ctx context.Context, w *writer, ps []projection, needed bool) error {
 	return w.atomic(ctx, func() error {
-		if _, err := w.exec(ctx, "UPDATE views_counter SET generation = generation + 1"); err != nil {
+		var err error
+		if b.generation, err = w.count(ctx); err != nil {
 			return err
-		}
-		if err := w.conn.QueryRowContext(ctx, "SELECT generation FROM views_counter").Scan(&b.generation); err != nil {
-			return explain(err)
 		}
 		now := time.Now()
 		if _, err := w.exec(ctx, "DELETE FROM views_builds WHERE beat < $1", now.Add(-deadBehind).UnixMicro()); err != nil {
@@ -197,24 +198,16 @@ func (b *build) run(ctx context.Context, w *writer) error {
 	if err := b.fill(ctx); err != nil {
 		return err
 	}
-	for _, t := range b.targets {
-		for _, s := range t.schemas() {
-			if err := w.ddl(ctx, s.createIndexes(b.generation)...); err != nil {
-				return err
-			}
-			// PostgreSQL's own statistics come a minute later: queries would be planned without until then. Of a small table, none are
-			// better: plans that are right for a few rows would be kept while they become many.
-			if w.dialect == Postgres && b.records() >= worthAnalyzing {
-				if err := w.ddl(ctx, "ANALYZE "+s.in(b.generation)); err != nil {
-					return err
-				}
-			}
-		}
+	if err := b.complete(ctx, w); err != nil {
+		return err
+	}
+	if err := b.index(ctx); err != nil {
+		return err
 	}
 	if err := b.fill(ctx); err != nil { // so that what is checked is not far behind
 		return err
 	}
-	if err := b.check(ctx, w); err != nil {
+	if err := b.check(ctx); err != nil {
 		return err
 	}
 	for {
@@ -225,6 +218,55 @@ func (b *build) run(ctx context.Context, w *writer) error {
 			return err
 		}
 	}
+}
+
+// index makes the indexes of the tables, on PostgreSQL of two projections at a time.
+func (b *build) index(ctx context.Context) error {
+	group, ctx := errgroup.WithContext(ctx)
+	group.SetLimit(1)
+	if b.v.dialect == Postgres {
+		group.SetLimit(2)
+	}
+	for _, t := range b.targets {
+		group.Go(func() error { return b.indexOne(ctx, t) })
+	}
+	return group.Wait()
+}
+
+func (b *build) indexOne(ctx context.Context, t target) (err error) {
+	w, err := openWriter(ctx, b.v.db, b.v.dialect)
+	if err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, w.close()) }()
+	for _, s := range t.schemas() {
+		if err := w.ddl(ctx, s.createIndexes(b.generation)...); err != nil {
+			return err
+		}
+		// PostgreSQL's own statistics come a minute later: queries would be planned without until then. Of a small table, none are
+		// better: plans that are right for a few rows would be kept while they become many.
+		if w.dialect == Postgres && b.records() >= worthAnalyzing {
+			if err := w.ddl(ctx, "ANALYZE "+s.in(b.generation)); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+// complete makes up what filling has left out.
+func (b *build) complete(ctx context.Context, w *writer) error {
+	for _, t := range b.targets {
+		p, incomplete := t.projection.(completed)
+		if !incomplete {
+			continue
+		}
+		if err := w.atomic(ctx, func() error { return p.complete(ctx, w, b.generation) }); err != nil {
+			return fmt.Errorf("complete %s: %w", t.name(), err)
+		}
+	}
+	b.completed = true
+	return nil
 }
 
 // beat shows that this process builds.

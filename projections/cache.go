@@ -13,10 +13,13 @@ type cache struct {
 	epoch     int64
 	partition int
 	at        mark
+	filling   bool // as of the lane
+	more      bool // as of the stretch that is being written
 
 	wallets  map[walletKey]*wallet.Wallet
 	accounts map[accountKey]*accountRow
 	payments map[paymentKey]*paymentFold // those that are pending
+	touched  []*paymentFold              // those of them that differ from their rows; none at the end of a transaction
 	tree     *compact.Range              // of the partition's records; nil: not loaded
 }
 
@@ -28,7 +31,7 @@ func (w *writer) recall(l lane, at mark) *cache {
 	m := w.cache
 	if m == nil || m.lane != l.number || m.epoch != l.epoch || m.partition != l.partition || m.at != at {
 		w.cache = &cache{
-			lane: l.number, epoch: l.epoch, partition: l.partition,
+			lane: l.number, epoch: l.epoch, partition: l.partition, filling: l.filling,
 			wallets: map[walletKey]*wallet.Wallet{}, accounts: map[accountKey]*accountRow{}, payments: map[paymentKey]*paymentFold{},
 		}
 	}

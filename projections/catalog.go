@@ -12,7 +12,7 @@ import (
 )
 
 // The catalog's tables. Lane 0 holds the checkpoints of what serves; a lane of another number those of the build of that
-// generation. epoch is raised by every switch, to the generation that takes over: who does not know of it cannot write. The row of a projection in
+// generation. epoch is raised by everything that changes what serves, to a new number of the counter: who does not know of it cannot write. The row of a projection in
 // views_serving names the generation that serves it, or 0 while this version of it has none yet. beat is a Unix time in
 // microseconds by which the process that builds shows that it lives.
 var catalogTables = []string{
@@ -243,6 +243,14 @@ func readCatalog(ctx context.Context, q querier, partitions int) (s standing, er
 		s.marks = make([]mark, partitions)
 	}
 	return s, nil
+}
+
+// count takes the next number of the counter, for a generation or an epoch.
+func (w *writer) count(ctx context.Context) (n int64, err error) {
+	if _, err := w.exec(ctx, "UPDATE views_counter SET generation = generation + 1"); err != nil {
+		return 0, err
+	}
+	return n, explain(w.conn.QueryRowContext(ctx, "SELECT generation FROM views_counter").Scan(&n))
 }
 
 // move swaps a checkpoint. It comes first in its transaction: whoever lost the race waits here, and has done nothing yet.

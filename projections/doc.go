@@ -42,6 +42,10 @@
 // A payout batch costs a row for each item, once; what becomes of an item is read from its payout, by its key. Its records are large, so what
 // is read from the log at once is bounded by bytes, too.
 //
+// A build waits for nobody, and nobody for it. So on PostgreSQL its transactions hold many batches: a payment that begins and ends in one is written
+// once, and the pending ones wait for the end of it. What follows from other tables of the generation (the list of payments by status) is made from
+// them at once when they are filled, and indexes behind that. A transaction that fails is done again from the checkpoint before it.
+//
 // # Failure
 //
 // When the log or the views are away, Run says so once, backs off, and goes on by itself; reads fail meanwhile, with ErrBehind

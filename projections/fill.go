@@ -4,11 +4,13 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"golang.org/x/sync/errgroup"
 
 	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -71,7 +73,7 @@ func (b *build) fillPartition(ctx context.Context, partition int) (err error) {
 	if err != nil {
 		return err
 	}
-	l := lane{number: b.generation, epoch: b.generation, partition: partition, targets: b.targets}
+	l := lane{number: b.generation, epoch: b.generation, partition: partition, targets: b.targets, filling: !b.completed}
 	b.mu.Lock()
 	from := b.marks[partition]
 	b.mu.Unlock()
@@ -83,16 +85,40 @@ func (b *build) fillPartition(ctx context.Context, partition int) (err error) {
 		return b.source(ctx, partition, from, goal, stretches)
 	})
 	group.Go(func() error {
-		for next := range stretches {
-			if err := w.advance(ctx, l, from, next); err != nil {
+		for first := range stretches {
+			to, counted, err := b.span(ctx, w, l, from, first, stretches)
+			if err != nil {
 				return err
 			}
-			from = next.to
-			b.took(partition, next)
+			from = to
+			b.took(partition, to, counted)
 		}
 		return nil
 	})
 	return group.Wait()
+}
+
+// span writes what belongs together, from its first stretch on, and moves the checkpoint, in one transaction. It counts what it has written.
+func (b *build) span(ctx context.Context, w *writer, l lane, from mark, next stretch, stretches <-chan stretch) (to mark, counted tally, err error) {
+	to, counted = from, newTally()
+	err = w.atomic(ctx, func() error {
+		for {
+			if err := w.apply(ctx, l, to, next); err != nil {
+				return err
+			}
+			to = next.to
+			counted.add(next.facts)
+			if !next.more {
+				return w.move(ctx, l.number, l.partition, l.epoch, from, to)
+			}
+			var open bool
+			if next, open = <-stretches; !open { // the source has failed, or is about to say so
+				<-ctx.Done()
+				return context.Cause(ctx)
+			}
+		}
+	})
+	return to, counted, err
 }
 
 // goal is where a partition of the build must get, for now.
@@ -119,6 +145,7 @@ func (b *build) goal(ctx context.Context, partition int) (int64, error) {
 
 // source reads and decodes up to goal.
 func (b *build) source(ctx context.Context, partition int, from mark, goal int64, stretches chan<- stretch) error {
+	written := 0 // stretches, in the transaction
 	for from.seq < goal {
 		next, err := b.v.read(ctx, partition, from, int(min(int64(b.v.opts.Batch), goal-from.seq)))
 		if err != nil {
@@ -126,6 +153,11 @@ func (b *build) source(ctx context.Context, partition int, from mark, goal int64
 		}
 		if len(next.facts) == 0 {
 			return fmt.Errorf("record %d:%d: %w", partition, goal, eventstore.ErrNotFound)
+		}
+		if written++; written < b.together() && next.to.seq < goal {
+			next.more = true
+		} else {
+			written = 0
 		}
 		select {
 		case stretches <- next:
@@ -137,12 +169,23 @@ func (b *build) source(ctx context.Context, partition int, from mark, goal int64
 	return nil
 }
 
-// took notes that a batch is in the build.
-func (b *build) took(partition int, taken stretch) {
+// spanStretches is how many stretches one transaction of a build holds on PostgreSQL, where nobody waits for it: the more it holds, the more
+// payments begin and end in it, and are written once. On SQLite, whoever follows the log would wait.
+const spanStretches = 32
+
+func (b *build) together() int {
+	if b.v.dialect == Postgres {
+		return spanStretches
+	}
+	return 1
+}
+
+// took notes what is in the build.
+func (b *build) took(partition int, to mark, counted tally) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	b.marks[partition] = taken.to
-	b.tally.add(taken.facts)
+	b.marks[partition] = to
+	b.tally.join(counted)
 	if b.progress == nil {
 		return
 	}
@@ -157,13 +200,32 @@ func (b *build) took(partition int, taken stretch) {
 // tally counts, from the facts alone, what a build's tables must hold.
 type tally struct {
 	payments, lines, suspended int64
+	disputed                   int64
 	debits, credits            int64 // minor units of all currencies together
 	batches, items, refused    int64
 	submitted                  int64 // by the items of batches; minor units of all currencies together
+	closes                     int64
 	wallets, owners            map[string]bool
 }
 
 func newTally() tally { return tally{wallets: map[string]bool{}, owners: map[string]bool{}} }
+
+// join adds what another has counted.
+func (t *tally) join(o tally) {
+	t.payments += o.payments
+	t.lines += o.lines
+	t.suspended += o.suspended
+	t.disputed += o.disputed
+	t.closes += o.closes
+	t.debits += o.debits
+	t.credits += o.credits
+	t.batches += o.batches
+	t.items += o.items
+	t.refused += o.refused
+	t.submitted += o.submitted
+	maps.Copy(t.wallets, o.wallets)
+	maps.Copy(t.owners, o.owners)
+}
 
 func (t *tally) add(facts []fact) {
 	for i := range facts {
@@ -175,13 +237,11 @@ func (t *tally) add(facts []fact) {
 		case f.batch != nil:
 			t.addBatch(f.batch)
 			continue
+		case f.wallet != nil:
+			t.addWallet(f)
 		}
-		t.wallets[f.record.Stream] = true
-		if creates(f.wallet) {
-			t.payments++
-		}
-		if _, suspends := f.wallet.(*wallet.PayinSuspended); suspends {
-			t.suspended++
+		if _, closes := f.books.(*books.Closed); closes {
+			t.closes++
 		}
 		for _, p := range f.postings {
 			t.lines++
@@ -190,6 +250,19 @@ func (t *tally) add(facts []fact) {
 			t.debits += debit
 			t.credits += credit
 		}
+	}
+}
+
+func (t *tally) addWallet(f *fact) {
+	t.wallets[f.record.Stream] = true
+	if creates(f.wallet) {
+		t.payments++
+	}
+	switch f.wallet.(type) {
+	case *wallet.PayinSuspended:
+		t.suspended++
+	case *wallet.DisputeOpened:
+		t.disputed++
 	}
 }
 
@@ -209,7 +282,7 @@ func (t *tally) addBatch(e batch.Event) {
 }
 
 // check compares the tables of the build with the tally.
-func (b *build) check(ctx context.Context, w *writer) error {
+func (b *build) check(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	expected := map[string][]struct {
@@ -228,6 +301,7 @@ func (b *build) check(ctx context.Context, w *writer) error {
 			{"SELECT CAST(coalesce(sum(credits), 0) AS BIGINT) FROM accounts_%d", b.tally.credits},
 		},
 		"suspense": {{"SELECT count(*) FROM suspense_%d", b.tally.suspended}},
+		"disputes": {{"SELECT count(*) FROM disputes_%d", b.tally.disputed}},
 		"merchants": {
 			{"SELECT (SELECT count(*) FROM merchants_%[1]d) + (SELECT count(*) FROM operators_%[1]d)", int64(len(b.tally.owners))},
 		},
@@ -237,13 +311,14 @@ func (b *build) check(ctx context.Context, w *writer) error {
 			{"SELECT CAST(coalesce(sum(amount), 0) AS BIGINT) FROM batch_items_%d", b.tally.submitted},
 			{"SELECT count(*) FROM batch_refusals_%d", b.tally.refused},
 		},
-		"proofs": {{"SELECT count(*) FROM proof_nodes_%d", treeNodes(b.marks)}},
+		"periods": {{"SELECT count(*) FROM period_closes_%d", b.tally.closes}},
+		"proofs":  {{"SELECT count(*) FROM proof_nodes_%d", treeNodes(b.marks)}},
 	}
 	for _, t := range b.targets {
 		for _, e := range expected[t.name()] {
 			query := fmt.Sprintf(e.query, b.generation)
 			var found int64
-			if err := w.conn.QueryRowContext(ctx, query).Scan(&found); err != nil {
+			if err := b.v.db.QueryRowContext(ctx, query).Scan(&found); err != nil {
 				return fmt.Errorf("%s: %w", query, explain(err))
 			}
 			if found != e.want {

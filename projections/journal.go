@@ -111,7 +111,7 @@ func (journal) apply(ctx context.Context, w *writer, known *cache, generation in
 }
 
 func accountOf(f *fact, j int) accountKey {
-	return accountKey{f.postings[j].Account, f.wallet.Header().Currency}
+	return accountKey{f.postings[j].Account, f.postings[j].Debit.Currency()}
 }
 
 // loadAccounts makes all accounts of the batch known, and counts its lines.

@@ -23,21 +23,22 @@ type paymentRow struct {
 	reference                      string // order_id, or partner_request_id
 	txnRef, intentURL              string
 	expiresAt, late                int64
-	suspense                       string // JSON, or ''
+	paymentID                      string // the gateway's own
+	suspense, disputes             string // JSON, or ''
 	ifsc, bankName, accountLast4   string
 	transferType                   string
 	bankReference, returnReference string
 	paidAfterRefund                int64
 	gateway, utr, reason           string
 	sealed, sealID                 string
-	notes                          int64
+	notes, anomalies               int64
 }
 
 var paymentTable = newTable(schema{
 	name: "payments", key: 2, wide: true,
 	changes: []string{
-		"status", "updated_at", "changed", "late", "suspense", "bank_reference", "return_reference",
-		"paid_after_refund", "gateway", "utr", "reason", "notes",
+		"status", "updated_at", "changed", "late", "payment_id", "suspense", "disputes", "bank_reference", "return_reference",
+		"paid_after_refund", "gateway", "utr", "reason", "notes", "anomalies",
 	},
 	indexes: []index{
 		{name: "reference", columns: "merchant, kind, reference", where: "reference <> ''"},
@@ -65,7 +66,9 @@ var paymentTable = newTable(schema{
 	{"intent_url", func(r *paymentRow) any { return &r.intentURL }},
 	{"expires_at", func(r *paymentRow) any { return &r.expiresAt }},
 	{"late", func(r *paymentRow) any { return &r.late }},
+	{"payment_id", func(r *paymentRow) any { return &r.paymentID }},
 	{"suspense", func(r *paymentRow) any { return &r.suspense }},
+	{"disputes", func(r *paymentRow) any { return &r.disputes }},
 	{"ifsc", func(r *paymentRow) any { return &r.ifsc }},
 	{"bank_name", func(r *paymentRow) any { return &r.bankName }},
 	{"account_last4", func(r *paymentRow) any { return &r.accountLast4 }},
@@ -79,6 +82,7 @@ var paymentTable = newTable(schema{
 	{"sealed", func(r *paymentRow) any { return &r.sealed }},
 	{"seal_id", func(r *paymentRow) any { return &r.sealID }},
 	{"notes", func(r *paymentRow) any { return &r.notes }},
+	{"anomalies", func(r *paymentRow) any { return &r.anomalies }},
 })
 
 // fill sets everything that the payment determines; what stands about its records is the caller's.
@@ -101,19 +105,28 @@ func (r *paymentRow) fill(p *wallet.Payment) error {
 		r.reference = p.RequestID
 	}
 	r.txnRef, r.intentURL, r.expiresAt, r.late = p.TxnRef, p.IntentURL, micros(p.ExpiresAt), flag(p.Late)
-	r.suspense = ""
-	if len(p.Suspense) > 0 {
-		b, err := json.Marshal(p.Suspense)
-		if err != nil {
-			return fmt.Errorf("payment %s: its suspense: %w", r.id, err)
-		}
-		r.suspense = string(b)
+	var err error
+	if r.suspense, err = many(len(p.Suspense), p.Suspense); err != nil {
+		return fmt.Errorf("payment %s: its suspense: %w", r.id, err)
+	}
+	if r.disputes, err = many(len(p.Disputes), p.Disputes); err != nil {
+		return fmt.Errorf("payment %s: its disputes: %w", r.id, err)
 	}
 	r.ifsc, r.bankName, r.accountLast4, r.transferType = p.IFSC, p.BankName, p.AccountLast4, p.TransferType
 	r.bankReference, r.returnReference, r.paidAfterRefund = p.BankReference, p.ReturnReference, flag(p.PaidAfterRefund)
 	r.gateway, r.utr, r.reason = p.Gateway, p.UTR, p.Reason
-	r.sealed, r.sealID, r.notes = p.Sealed, p.SealID, int64(p.Notes)
+	r.sealed, r.sealID, r.notes, r.anomalies = p.Sealed, p.SealID, int64(p.Notes), int64(p.Anomalies)
+	r.paymentID = p.PaymentID
 	return nil
+}
+
+// many writes what a payment rarely has: JSON, or ” for none.
+func many(n int, v any) (string, error) {
+	if n == 0 {
+		return "", nil
+	}
+	b, err := json.Marshal(v)
+	return string(b), err
 }
 
 // payment undoes fill.
@@ -129,24 +142,45 @@ func (r *paymentRow) payment() (wallet.Payment, error) {
 		TxnRef: r.txnRef, IntentURL: r.intentURL, ExpiresAt: instant(r.expiresAt), Late: r.late != 0,
 		IFSC: r.ifsc, BankName: r.bankName, AccountLast4: r.accountLast4, TransferType: r.transferType,
 		BankReference: r.bankReference, ReturnReference: r.returnReference, PaidAfterRefund: r.paidAfterRefund != 0,
-		Batch: r.batch, Gateway: r.gateway, UTR: r.utr, Reason: r.reason, Sealed: r.sealed, SealID: r.sealID, Notes: int(r.notes),
+		Batch: r.batch, Gateway: r.gateway, UTR: r.utr, Reason: r.reason, Sealed: r.sealed, SealID: r.sealID, Notes: int(r.notes), Anomalies: int(r.anomalies),
+		PaymentID: r.paymentID,
 	}
 	if p.Kind == wallet.KindPayout {
 		p.RequestID = r.reference
 	} else {
 		p.OrderID = r.reference
 	}
-	if r.suspense == "" {
-		return p, nil
-	}
-	if err := json.Unmarshal([]byte(r.suspense), &p.Suspense); err != nil {
-		return p, fmt.Errorf("payment %s: its suspense: %w", r.id, err)
-	}
-	for _, entry := range p.Suspense {
-		var err error
-		if entry.Amount, err = entry.Amount.In(c); err != nil {
-			return p, fmt.Errorf("payment %s: its suspense: %w", r.id, err)
-		}
+	if err := r.unpack(&p); err != nil {
+		return p, fmt.Errorf("payment %s: %w", r.id, err)
 	}
 	return p, nil
+}
+
+// unpack reads what many has written.
+func (r *paymentRow) unpack(p *wallet.Payment) error {
+	var amounts []*money.Amount
+	if r.suspense != "" {
+		if err := json.Unmarshal([]byte(r.suspense), &p.Suspense); err != nil {
+			return fmt.Errorf("its suspense: %w", err)
+		}
+		for _, entry := range p.Suspense {
+			amounts = append(amounts, &entry.Amount)
+		}
+	}
+	if r.disputes != "" {
+		if err := json.Unmarshal([]byte(r.disputes), &p.Disputes); err != nil {
+			return fmt.Errorf("its disputes: %w", err)
+		}
+		for i := range p.Disputes {
+			d := &p.Disputes[i]
+			amounts = append(amounts, &d.Amount, &d.Held, &d.Lost, &d.Fee)
+		}
+	}
+	for _, a := range amounts {
+		var err error
+		if *a, err = a.In(p.Currency); err != nil {
+			return err
+		}
+	}
+	return nil
 }

@@ -2,6 +2,9 @@ package projections
 
 import (
 	"context"
+	"fmt"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/khata-ledger/khata/domain/wallet"
@@ -11,8 +14,8 @@ import (
 type payments struct{}
 
 func (payments) name() string   { return "payments" }
-func (payments) version() int64 { return 3 }
-func (payments) shape() int64   { return 3 }
+func (payments) version() int64 { return 4 }
+func (payments) shape() int64   { return 4 }
 func (payments) schemas() []*schema {
 	return []*schema{&paymentTable.schema, &statusTable.schema, &dayTable.schema}
 }
@@ -69,14 +72,13 @@ type paymentFold struct {
 	payment                 wallet.Payment
 	partition, seq, changed int64         // position of the first record, and seq of the last one
 	stored                  wallet.Status // as its row has it; "" without a row
-	touched                 bool          // by the batch
+	touched                 bool          // it differs from its row
 }
 
 func (payments) apply(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error {
 	if err := loadPayments(ctx, w, known, generation, facts); err != nil {
 		return err
 	}
-	touched := make([]*paymentFold, 0, len(facts))
 	days := map[dayRow]int64{}
 	for i := range facts {
 		if !listed(&facts[i]) {
@@ -86,16 +88,11 @@ func (payments) apply(ctx context.Context, w *writer, known *cache, generation i
 		f.evolve(&facts[i], days)
 		if !f.touched {
 			f.touched = true
-			touched = append(touched, f)
+			known.touched = append(known.touched, f)
 		}
 	}
-	if err := writePayments(ctx, w, generation, touched); err != nil {
+	if err := writePayments(ctx, w, known, generation); err != nil {
 		return err
-	}
-	for _, f := range touched {
-		if f.touched = false; f.payment.Status != wallet.Pending { // it will hardly change again
-			delete(known.payments, paymentKey{f.payment.Merchant, f.payment.Of.Payment})
-		}
 	}
 	counts := make([]dayRow, 0, len(days))
 	for key, n := range days {
@@ -154,8 +151,32 @@ func loadPayments(ctx context.Context, w *writer, known *cache, generation int64
 	return nil
 }
 
-// writePayments writes folds that the batch has touched, and moves them to the lists of their status.
-func writePayments(ctx context.Context, w *writer, generation int64, touched []*paymentFold) error {
+// writePayments writes what has changed. Those that are pending wait, in the middle of a transaction: they will soon change again.
+func writePayments(ctx context.Context, w *writer, known *cache, generation int64) error {
+	due := known.touched
+	known.touched = nil
+	if known.more && len(known.payments) <= cached {
+		due = slices.DeleteFunc(due, func(f *paymentFold) bool {
+			waits := f.payment.Status == wallet.Pending
+			if waits {
+				known.touched = append(known.touched, f)
+			}
+			return waits
+		})
+	}
+	if err := writeRows(ctx, w, generation, due, known.filling); err != nil {
+		return err
+	}
+	for _, f := range due {
+		if f.touched = false; f.payment.Status != wallet.Pending { // it will hardly change again
+			delete(known.payments, paymentKey{f.payment.Merchant, f.payment.Of.Payment})
+		}
+	}
+	return nil
+}
+
+// writeRows writes payments, and, but for filling, moves them to the lists of their status.
+func writeRows(ctx context.Context, w *writer, generation int64, touched []*paymentFold, filling bool) error {
 	var made, changed []paymentRow
 	var left, entered []statusRow
 	for _, f := range touched {
@@ -174,6 +195,10 @@ func writePayments(ctx context.Context, w *writer, generation int64, touched []*
 		if f.stored == f.payment.Status {
 			continue
 		}
+		if filling {
+			f.stored = f.payment.Status
+			continue
+		}
 		place := statusRow{row.merchant, row.kind, row.status, row.createdAt, row.seq, row.id}
 		entered = append(entered, place)
 		if f.stored != "" {
@@ -182,6 +207,7 @@ func writePayments(ctx context.Context, w *writer, generation int64, touched []*
 		}
 		f.stored = f.payment.Status
 	}
+	slices.SortFunc(made, func(a, b paymentRow) int { return strings.Compare(a.id, b.id) }) // neighbours in the index come one after the other
 	if err := paymentTable.insert(ctx, w, generation, made); err != nil {
 		return err
 	}
@@ -192,6 +218,19 @@ func writePayments(ctx context.Context, w *writer, generation int64, touched []*
 		return err
 	}
 	return statusTable.insert(ctx, w, generation, entered)
+}
+
+// complete lists the payments by status.
+func (payments) complete(ctx context.Context, w *writer, generation int64) error {
+	list := statusTable.list()
+	table := statusTable.in(generation)
+	key := statusTable.list(statusTable.every()[:statusTable.key]...)
+	fill := fmt.Sprintf("INSERT INTO %s (%s) SELECT %s FROM %s", table, list, list, paymentTable.in(generation))
+	if w.dialect == SQLite {
+		return w.ddl(ctx, fill+" ORDER BY "+key)
+	}
+	return w.ddl(ctx, "SET LOCAL enable_seqscan = on",
+		fmt.Sprintf("ALTER TABLE %s DROP CONSTRAINT %s_pkey", table, table), fill, fmt.Sprintf("ALTER TABLE %s ADD PRIMARY KEY (%s)", table, key))
 }
 
 // creates tells the events that are the first of their payment.

@@ -19,9 +19,14 @@ type projection interface {
 	apply(ctx context.Context, w *writer, known *cache, generation int64, facts []fact) error
 }
 
+// completed is a projection of which apply leaves out, while a lane is being filled, what complete derives from the rest at once.
+type completed interface {
+	complete(ctx context.Context, w *writer, generation int64) error
+}
+
 // all are the projections. The order is that in which their rows are written.
 func all() []projection {
-	return []projection{balances{}, payments{}, journal{}, suspense{}, merchants{}, batches{}, proofs{}}
+	return []projection{balances{}, payments{}, journal{}, suspense{}, disputes{}, merchants{}, batches{}, periods{}, proofs{}}
 }
 
 // named picks projections; without names, all.

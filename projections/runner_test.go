@@ -292,6 +292,37 @@ func TestANewVersionIsBuiltBesideTheOld(t *testing.T) {
 	})
 }
 
+// A process that has read what serves while a projection of another shape was being built, and comes to write when it has been: what it does not know
+// of would be missing there for ever.
+func TestWhoKnowsOnlyTheAnnouncementCannotWrite(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		b := newBook(t, 1)
+		b.fund(anna, "100.00")
+		db := at.open()
+		mustReach(t, b.views(db, at.dialect, Options{}))
+		if _, err := db.Exec("UPDATE views_serving SET shape = 0 WHERE name = 'payments'"); err != nil {
+			t.Fatal(err)
+		}
+		maker, other := b.views(at.open(), at.dialect, Options{}), b.views(at.open(), at.dialect, Options{})
+		w := mustWriter(t, maker)
+		made := &build{v: maker, goals: make([]int64, 1), tally: newTally()}
+		if err := made.begin(t.Context(), w, []projection{payments{}}, false); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := other.refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if err := made.run(t.Context(), w); err != nil {
+			t.Fatal(err)
+		}
+		b.fund(anna, "5.00")
+		if moved, err := other.step(t.Context(), mustWriter(t, other), 0); !errors.Is(err, errFenced) {
+			t.Errorf("it wrote without the payments: %v, %v", moved, err)
+		}
+		b.equalToFold(other)
+	})
+}
+
 func TestViewsOfANewerProgram(t *testing.T) {
 	everywhere(t, func(t *testing.T, at place) {
 		b := newBook(t, 1)

@@ -4,6 +4,8 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
+	"slices"
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
@@ -22,7 +24,7 @@ type StatementFilter struct {
 	Account  string // as the books name it: merchant:mer_x:available, platform:commission
 	Currency money.Currency
 	From, To time.Time // from inclusive, to exclusive
-	ByValue  bool      // From and To are of value dates, and lines come in their order; else by the time of recording
+	ByValue  bool      // From and To are of value dates, or where a line is late for a closed period, of when it is posted; lines come in their order. Else by the time of recording
 }
 
 // Statement is an account over a period: what it had before, its lines, and what it has behind them. It stands on the log up to Heads: what is
@@ -35,7 +37,9 @@ type Statement struct {
 	Closing     money.Amount
 	Locked      money.Amount      // what the merchant has in open holds at the end of the period; zero but for what a merchant has available
 	Owed        money.Amount      // what the merchant owes then; zero likewise
-	Heads       []eventstore.Head // of the partitions that may have lines of it: one for a merchant's account, else all
+	Heads       []eventstore.Head // of the partitions that may have lines of it: one for a merchant's account, else all; and, by value, the one with the closes
+
+	closes books.Closings // by value: those that may freeze something of the period
 
 	views *Views
 	parts []statementPart
@@ -74,10 +78,37 @@ func (v *Views) Statement(ctx context.Context, f StatementFilter) (*Statement, e
 			s.stand(&at, p)
 		}
 	}
+	if err := s.freeze(ctx, &at); err != nil {
+		return nil, err
+	}
 	if err := s.open(ctx, &at); err != nil {
 		return nil, err
 	}
 	return s, nil
+}
+
+// freeze reads the closes that have a say in the period. The statement stands on their partition, too.
+func (s *Statement) freeze(ctx context.Context, at *standing) error {
+	if !s.ByValue {
+		return nil
+	}
+	of := s.views.booksPartition()
+	err := s.views.serving(ctx, periods{}, func(generation int64) (err error) {
+		s.closes, err = s.views.standingCloses(ctx, s.views.db, generation, micros(s.From), micros(s.To), at.marks[of].seq, math.MaxInt64)
+		return err
+	})
+	if err == nil && len(s.closes) > 0 && !slices.ContainsFunc(s.Heads, func(h eventstore.Head) bool { return h.Partition == of }) {
+		s.stand(at, of)
+	}
+	return err
+}
+
+// frozen is the seq behind which nothing of a partition counts before a moment, by value.
+func (s *Statement) frozen(partition int64, moment time.Time, upto int64) int64 {
+	if c := s.closes.Freezing(moment); c != nil {
+		return min(upto, c.Marks[partition].Seq)
+	}
+	return upto
 }
 
 // open reads the balances.
@@ -141,7 +172,7 @@ func (s *Statement) before(ctx context.Context, p *statementPart, moment time.Ti
 	if s.ByValue {
 		return number(ctx, s.views, journal{}, "CAST(coalesce(sum(debit - credit), 0) AS BIGINT)",
 			lineTable.marked(generationMark)+` WHERE partition = $1 AND account = $2 AND effective_at < $3 AND seq <= $4`,
-			p.partition, p.account, micros(moment), p.upto)
+			p.partition, p.account, micros(moment), s.frozen(p.partition, moment, p.upto))
 	}
 	rows, err := query(ctx, s.views, journal{}, lineTable, lastLine, p.partition, p.account, micros(moment), p.upto)
 	if err != nil || len(rows) == 0 {
@@ -186,8 +217,10 @@ type StatementLine struct {
 	Line        int // of the record's, from 1
 	RecordedAt  time.Time
 	ValueAt     time.Time
-	Type        string // of the event that moved the money: payout.initiated
-	Transaction string // subject of the record: a payment, a hold or a batch
+	PostedAt    time.Time // by value: when it counts, which is ValueAt unless it is late; else zero
+	LateFor     string    // by value: the closed period that it is late for, the last one of those that end behind its value date; "" when it is not
+	Type        string    // of the event that moved the money: payout.initiated
+	Transaction string    // subject of the record: a payment, a hold or a batch
 	Debit       money.Amount
 	Credit      money.Amount
 	Balance     money.Amount
@@ -202,4 +235,7 @@ type StatementLine struct {
 	Batch        string // that the payout belongs to
 	Reason       string // of an adjustment, a hold, a failure, a return, or of closing a suspense entry
 	Suspense     string // id of the suspense entry that the line is about
+
+	TxnRef        string // of a payin: what the customer's app was given
+	BankReference string // of a payout: the bank's own id of it
 }

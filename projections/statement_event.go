@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"strings"
 
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -35,6 +36,10 @@ func (v *Views) identify(ctx context.Context, account string, e *statementEntry)
 	if err != nil {
 		return err
 	}
+	if of, adjusted := facts[0].books.(*books.Adjusted); adjusted {
+		e.typ, e.reason = of.Type(), of.Reason
+		return nil
+	}
 	if facts[0].wallet == nil {
 		return fmt.Errorf("record %s: %s moves no money, but the journal has a line of it", at, records[0].Type)
 	}
@@ -46,7 +51,7 @@ func (v *Views) identify(ctx context.Context, account string, e *statementEntry)
 func (e *statementEntry) told(account string) string {
 	switch wallet.Kind(e.kind) {
 	case wallet.KindPayin:
-		if e.suspended == 0 && account != wallet.AccountSuspense && (e.debit != 0) == debitNormal(account) {
+		if e.suspended == 0 && e.disputed == 0 && account != wallet.AccountSuspense && (e.debit != 0) == debitNormal(account) {
 			return "payin.succeeded"
 		}
 	case wallet.KindPayout:
@@ -133,6 +138,18 @@ func (v *Views) explainEntry(ctx context.Context, e *statementEntry, event walle
 		e.reason = of.Reason
 	case *wallet.WalletRecovered, *wallet.BatchHeld, *wallet.BatchReleased:
 		e.utr, e.reason = "", ""
+	case *wallet.DisputeOpened:
+		e.reason = of.Reason
+	case *wallet.DisputeEscalated:
+		e.reason = of.Reason
+	case *wallet.DisputeWon:
+		e.reason = of.Reason
+	case *wallet.DisputeLost:
+		e.reason, e.suspense = of.Reason, of.Suspense
+	case *wallet.DisputeReversed:
+		e.reason, e.suspense = of.Reason, of.Suspense
+	case *wallet.DisputeClosed:
+		e.reason = of.Reason
 	}
 	if strings.HasPrefix(e.subject, "bat_") {
 		e.batch = e.subject

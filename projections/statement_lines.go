@@ -7,8 +7,11 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"strconv"
 	"sync"
+	"time"
 
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -44,7 +47,11 @@ func (s *Statement) Lines(ctx context.Context) iter.Seq2[StatementLine, error] {
 			e := &f.rows[f.next]
 			f.next++
 			balance = balance.Add(s.normal(e.debit - e.credit))
-			if !yield(e.line(s.Currency, balance), nil) {
+			l := e.line(s.Currency, balance)
+			if s.ByValue {
+				l.PostedAt, l.LateFor = s.posted(e)
+			}
+			if !yield(l, nil) {
 				return
 			}
 		}
@@ -77,10 +84,21 @@ func (s *Statement) first(feeds []*statementFeed) (*statementFeed, error) {
 func (s *Statement) compare(a, b *statementEntry) int {
 	byValue := 0
 	if s.ByValue {
-		byValue = cmp.Compare(a.effectiveAt, b.effectiveAt)
+		x, _ := s.posted(a)
+		y, _ := s.posted(b)
+		byValue = x.Compare(y)
 	}
 	return cmp.Or(byValue, cmp.Compare(a.recordedAt, b.recordedAt), cmp.Compare(a.partition, b.partition), cmp.Compare(a.seq, b.seq),
 		cmp.Compare(a.lineRow.line, b.lineRow.line))
+}
+
+// posted is when a line counts by value, and for which period it is late.
+func (s *Statement) posted(e *statementEntry) (time.Time, string) {
+	at, late := s.closes.Posted(instant(e.effectiveAt), books.Mark{Partition: int(e.partition), Seq: e.seq})
+	if late == nil {
+		return at, ""
+	}
+	return at, late.Name
 }
 
 // statementFeed reads the lines of one partition ahead of who merges them.
@@ -202,9 +220,57 @@ func (f *statementFeed) readSorted(ctx context.Context) error {
 }
 
 func (f *statementFeed) sortedQuery(generations []int64) (text string, args []any) {
-	return "SELECT " + statementColumns + " " + f.sources(generations) +
-			` AND l.effective_at >= $5 AND l.effective_at < $6 ORDER BY l.effective_at, l.recorded_at, l.seq, l.line`,
+	inside, posted := f.inside()
+	return "SELECT " + statementColumns + " " + f.sources(generations) + inside + " ORDER BY " + posted + ", l.recorded_at, l.seq, l.line",
 		append(f.arguments(), micros(f.of.From), micros(f.of.To))
+}
+
+// inside is the condition for a line to be posted in the period, from $5 and before $6, and when it is.
+func (f *statementFeed) inside() (condition, posted string) {
+	const counted = " AND l.effective_at < $6"
+	closes := f.of.closes
+	if len(closes) == 0 { // everything that has not ended in a close
+		return " AND l.effective_at >= $5" + counted, "l.effective_at"
+	}
+	mark := func(c *books.Closing) int64 { return c.Marks[f.part.partition].Seq }
+	// What has an earlier value date and is late for everything that ends before the period's first instant is posted in it, or behind it.
+	condition = fmt.Sprintf(" AND (l.effective_at >= $5 OR l.seq > %d)", mark(&closes[0])) + counted
+	if end := closes.Freezing(f.of.To); end != nil {
+		condition += fmt.Sprintf(" AND l.seq <= %d", mark(end))
+		closes = closes[:len(closes)-1]
+	}
+	return condition, f.of.views.later("l.effective_at", steps(closes, mark))
+}
+
+// steps is SQL for the end of the last of some closes that a line l is recorded behind, in microseconds; 0 for none. A binary search, so that
+// many closes cost a line little.
+func steps(closes books.Closings, mark func(*books.Closing) int64) string {
+	if len(closes) == 0 {
+		return "0"
+	}
+	var search func(low, high int) string // of the first low closes it is behind, of those from high on it is not
+	search = func(low, high int) string {
+		if low == high {
+			if low == 0 {
+				return "0"
+			}
+			return strconv.FormatInt(micros(closes[low-1].To), 10)
+		}
+		middle := (low + high) / 2
+		return fmt.Sprintf("CASE WHEN l.seq > %d THEN %s ELSE %s END", mark(&closes[middle]), search(middle+1, high), search(low, middle))
+	}
+	return search(0, len(closes))
+}
+
+// later is SQL for the later one of two times.
+func (v *Views) later(a, b string) string {
+	switch {
+	case b == "0":
+		return a
+	case v.dialect == SQLite:
+		return "max(" + a + ", " + b + ")"
+	}
+	return "greatest(" + a + ", " + b + ")"
 }
 
 // sources is the lines of the account $2 in partition $1 up to seq $3, each with its payment: of merchant $4, where the account is a
@@ -250,14 +316,17 @@ type statementEntry struct {
 	amount, commission                int64
 	bankName, accountLast4, batch     string
 	utr, reason, returnReference      string
-	paidAfterRefund, suspended        int64
+	txnRef, bankReference             string
+	paidAfterRefund                   int64
+	suspended, disputed               int64 // 1: the payment has entries in suspense, or disputes
 }
 
 const statementColumns = `l.partition, l.account, l.recorded_at, l.seq, l.line, l.debit, l.credit, l.balance, l.effective_at, l.subject,
 	coalesce(p.kind, ''), coalesce(p.status, ''), coalesce(p.merchant, ''), coalesce(p.reference, ''), coalesce(p.seq, 0),
 	coalesce(p.amount, 0), coalesce(p.commission, 0), coalesce(p.bank_name, ''), coalesce(p.account_last4, ''), coalesce(p.batch, ''),
 	coalesce(p.utr, ''), coalesce(p.reason, ''), coalesce(p.return_reference, ''), coalesce(p.paid_after_refund, 0),
-	CASE WHEN coalesce(p.suspense, '') = '' THEN 0 ELSE 1 END`
+	CASE WHEN coalesce(p.suspense, '') = '' THEN 0 ELSE 1 END, CASE WHEN coalesce(p.disputes, '') = '' THEN 0 ELSE 1 END,
+	coalesce(p.txn_ref, ''), coalesce(p.bank_reference, '')`
 
 // scanStatement calls each for every row, and closes them.
 func scanStatement(rows *sql.Rows, each func(*statementEntry) error) (err error) {
@@ -266,7 +335,7 @@ func scanStatement(rows *sql.Rows, each func(*statementEntry) error) (err error)
 	targets := []any{
 		&e.partition, &e.account, &e.recordedAt, &e.seq, &e.lineRow.line, &e.debit, &e.credit, &e.balance, &e.effectiveAt, &e.subject,
 		&e.kind, &e.status, &e.merchant, &e.reference, &e.first, &e.amount, &e.commission, &e.bankName, &e.accountLast4, &e.batch,
-		&e.utr, &e.reason, &e.returnReference, &e.paidAfterRefund, &e.suspended,
+		&e.utr, &e.reason, &e.returnReference, &e.paidAfterRefund, &e.suspended, &e.disputed, &e.txnRef, &e.bankReference,
 	}
 	for rows.Next() {
 		if err := rows.Scan(targets...); err != nil {
@@ -290,5 +359,6 @@ func (e *statementEntry) line(c money.Currency, balance money.Amount) StatementL
 		Debit: money.FromMinor(e.debit, c), Credit: money.FromMinor(e.credit, c), Balance: balance,
 		Merchant: e.merchant, Reference: e.reference, UTR: e.utr, Amount: money.FromMinor(e.amount, c), Commission: money.FromMinor(e.commission, c),
 		BankName: e.bankName, AccountLast4: e.accountLast4, Batch: e.batch, Reason: e.reason, Suspense: e.suspense,
+		TxnRef: e.txnRef, BankReference: e.bankReference,
 	}
 }

@@ -11,7 +11,7 @@ import (
 type suspense struct{}
 
 func (suspense) name() string       { return "suspense" }
-func (suspense) version() int64     { return 1 }
+func (suspense) version() int64     { return 2 }
 func (suspense) shape() int64       { return 1 }
 func (suspense) schemas() []*schema { return []*schema{&suspenseTable.schema} }
 
@@ -60,6 +60,10 @@ func (suspense) apply(ctx context.Context, w *writer, _ *cache, generation int64
 		case *wallet.SuspenseCredited:
 			closed = append(closed, e.Suspense)
 		case *wallet.SuspenseRefunded:
+			closed = append(closed, e.Suspense)
+		case *wallet.DisputeLost:
+			closed = append(closed, e.Suspense)
+		case *wallet.DisputeReversed:
 			closed = append(closed, e.Suspense)
 		}
 	}
@@ -110,6 +114,22 @@ func evolveSuspense(entries map[paymentKey]*suspenseRow, f *fact) (paymentKey, e
 	case *wallet.SuspenseRefunded:
 		key = paymentKey{e.Merchant, e.Suspense}
 		return key, closeSuspense(entries[key], f, SuspenseRefunded, e.Reason, e.Actor)
+	case *wallet.DisputeLost:
+		if e.Suspense == "" {
+			return key, nil
+		}
+		key = paymentKey{e.Merchant, e.Suspense}
+		return key, closeSuspense(entries[key], f, SuspenseRefunded, "dispute "+e.Dispute+" lost: "+e.Reason, e.Actor)
+	case *wallet.DisputeReversed:
+		if e.Suspense == "" || e.Amount.IsZero() {
+			return key, nil
+		}
+		key = paymentKey{e.Merchant, e.Suspense}
+		err := closeSuspense(entries[key], f, SuspenseOpen, "", "")
+		if err == nil {
+			entries[key].closedAt = 0
+		}
+		return key, err
 	}
 	return key, nil
 }

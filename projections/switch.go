@@ -15,13 +15,19 @@ var errFar = errors.New("the build is behind what serves")
 // switchOver puts the build in the place of what serves, at the very checkpoint at which that stands.
 func (b *build) switchOver(ctx context.Context, w *writer) error {
 	return w.atomic(ctx, func() error {
+		// A number of its own: announce has raised the epoch to that of the generation. Who has read what served since then, without the build,
+		// would move the checkpoints on at that epoch, and what it does not apply would be missing for ever.
+		epoch, err := w.count(ctx)
+		if err != nil {
+			return err
+		}
 		// This locks the checkpoints: until the commit nobody else moves them.
-		n, err := w.exec(ctx, "UPDATE views_checkpoints SET epoch = $1 WHERE lane = 0", b.generation)
+		n, err := w.exec(ctx, "UPDATE views_checkpoints SET epoch = $1 WHERE lane = 0", epoch)
 		if err != nil {
 			return err
 		}
 		if n == 0 {
-			err = b.serveFirst(ctx, w)
+			err = b.serveFirst(ctx, w, epoch)
 		} else {
 			err = b.remainder(ctx, w)
 		}
@@ -47,12 +53,12 @@ func (b *build) switchOver(ctx context.Context, w *writer) error {
 }
 
 // serveFirst makes the build's checkpoints the ones that serve: nothing does.
-func (b *build) serveFirst(ctx context.Context, w *writer) error {
+func (b *build) serveFirst(ctx context.Context, w *writer, epoch int64) error {
 	if len(b.targets) != len(all()) {
 		return errFenced // what served when the build began has been reset since
 	}
 	_, err := w.exec(ctx, `INSERT INTO views_checkpoints (lane, partition, seq, hash, epoch)
-		SELECT 0, partition, seq, hash, epoch FROM views_checkpoints WHERE lane = $1`, b.generation)
+		SELECT 0, partition, seq, hash, CAST($2 AS BIGINT) FROM views_checkpoints WHERE lane = $1`, b.generation, epoch)
 	return err
 }
 

@@ -11,6 +11,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/eventstore"
 )
@@ -25,7 +26,8 @@ const (
 )
 
 // TrialQuery asks for the balances of all accounts: of what was recorded by KnownAt, that microsecond included, the postings
-// whose date is not after At.
+// whose date is not after At. By value it is the date on which they are posted: of what is late for a period that was closed then, that is not
+// its value date. See books.Closings.
 type TrialQuery struct {
 	By          Basis
 	At, KnownAt time.Time
@@ -36,6 +38,7 @@ type TrialBalance struct {
 	TrialQuery
 	Positions []eventstore.Position
 	Accounts  []AccountBalance // by currency, then name; all that were known, also where no posting counts yet
+	Frozen    *books.Closing   // the close that ends behind At, by value: no record behind its marks counts; nil: none
 }
 
 // AccountBalance is what an account has. Balance is debits less credits, of all partitions together.
@@ -98,23 +101,26 @@ func (v *Views) TrialBalance(ctx context.Context, q TrialQuery) (TrialBalance, e
 	}
 	q.At, q.KnownAt = eventstore.Micros(q.At), eventstore.Micros(q.KnownAt)
 	t := TrialBalance{TrialQuery: q}
-	var marks []mark
-	var rows []trialRow
-	err := v.servingAll(ctx, []projection{journal{}}, func([]int64) (err error) {
-		marks, rows, err = v.trial(ctx, q)
+	var found trialRead
+	err := v.servingAll(ctx, []projection{journal{}, periods{}}, func([]int64) (err error) {
+		found, err = v.trial(ctx, newCut(q))
 		return err
 	})
 	if err != nil {
 		return TrialBalance{}, err
 	}
-	for p, m := range marks {
+	t.Frozen = found.frozen
+	for p, m := range found.marks {
 		seq, err := v.knownBy(ctx, p, m.seq, q.KnownAt)
 		if err != nil {
 			return TrialBalance{}, err
 		}
+		if t.Frozen != nil {
+			seq = min(seq, t.Frozen.Marks[p].Seq)
+		}
 		t.Positions = append(t.Positions, eventstore.Position{Partition: p, Seq: seq})
 	}
-	rows = slices.DeleteFunc(rows, func(r trialRow) bool { return firstOf(r.account) > t.Positions[r.partition].Seq })
+	rows := slices.DeleteFunc(found.rows, func(r trialRow) bool { return firstOf(r.account) > t.Positions[r.partition].Seq })
 	t.Accounts = joinPartitions(rows)
 	return t, nil
 }
@@ -126,41 +132,53 @@ type trialRow struct {
 	balance int64
 }
 
+// trialRead is what was read for a trial balance: where the views stood, the close that freezes it, and the balances.
+type trialRead struct {
+	marks  []mark
+	frozen *books.Closing
+	rows   []trialRow
+}
+
 // trial reads a trial balance, and where the views stood, in one transaction: of one moment.
-func (v *Views) trial(ctx context.Context, q TrialQuery) ([]mark, []trialRow, error) {
+func (v *Views) trial(ctx context.Context, c cut) (found trialRead, err error) {
 	tx, err := v.db.BeginTx(ctx, &sql.TxOptions{Isolation: v.snapshotIsolation(), ReadOnly: true})
 	if err != nil {
-		return nil, nil, explain(err)
+		return found, explain(err)
 	}
 	defer tx.Rollback() //nolint:errcheck // it has only read
 	now, err := readStanding(ctx, tx, v.info.Partitions)
 	if err != nil {
-		return nil, nil, err
+		return found, err
 	}
-	generation, usable := now.usable(journal{})
-	if !usable {
-		return nil, nil, fmt.Errorf("%w: the journal is being built", ErrBehind)
+	generations, missing := now.generations([]projection{journal{}, periods{}})
+	if missing != nil {
+		return found, fmt.Errorf("%w: the %s is being built", ErrBehind, missing.name())
+	}
+	found.marks = now.marks
+	if found.frozen, err = v.freezing(ctx, tx, generations[1], &c, &now); err != nil {
+		return found, err
 	}
 	if v.dialect == Postgres {
 		if _, err := tx.ExecContext(ctx, byKeysOnly); err != nil {
-			return nil, nil, explain(err)
+			return found, explain(err)
 		}
 	}
-	c := newCut(q)
-	moved, err := c.dated(ctx, tx, generation)
+	moved, err := c.dated(ctx, tx, generations[0])
 	if err != nil {
-		return nil, nil, err
+		return found, err
 	}
-	rows, err := c.balances(ctx, tx, v.dialect, generation, moved)
-	return now.marks, rows, err
+	found.rows, err = c.balances(ctx, tx, v.dialect, generations[0], moved)
+	return found, err
 }
 
 // cut is where a trial balance divides the lines, in microseconds. Counted are those recorded by upTo, less those of them recorded
-// behind since whose value date is after at, and less and more what datedTable has.
+// behind since whose value date is after at, and less and more what datedTable has. Behind the bounds, where there are some, nothing counts.
 type cut struct {
 	at, known   int64
 	since, upTo int64
 	byValue     bool
+	whole       bool    // no close has a say
+	bounds      []bound // by partition; nil: none
 }
 
 func newCut(q TrialQuery) cut {
@@ -183,6 +201,9 @@ func (c cut) dated(ctx context.Context, q querier, generation int64) (map[inPart
 	if !c.byValue {
 		return moved, nil
 	}
+	if c.bounds != nil {
+		return moved, c.datedWithin(ctx, q, generation, moved)
+	}
 	for class := int64(1); class <= widest; class++ {
 		// Recorded late: behind upTo, yet of a value date by then.
 		err := c.addDated(ctx, q, generation, moved, 1, class, c.upTo, min(c.known, c.at+reach(class)), "<=")
@@ -201,7 +222,7 @@ func (c cut) dated(ctx context.Context, q querier, generation int64) (map[inPart
 // addDated adds lines of a class, recorded behind after and by upTo, whose value date is on a side of the instant.
 func (c cut) addDated(
 	ctx context.Context, q querier, generation int64, moved map[inPartition]int64, sign, class, after, upTo int64, side string,
-) (err error) {
+) error {
 	if after >= upTo {
 		return nil
 	}
@@ -209,6 +230,11 @@ func (c cut) addDated(
 	if err != nil {
 		return explain(err)
 	}
+	return scanDated(rows, moved, sign)
+}
+
+// scanDated adds the rows, with a sign, and closes them.
+func scanDated(rows *sql.Rows, moved map[inPartition]int64, sign int64) (err error) {
 	defer func() { err = errors.Join(err, rows.Close()) }()
 	for rows.Next() {
 		var of inPartition
@@ -232,7 +258,11 @@ func datedText(generation int64, side string) string {
 
 // balances reads what each account has, but for moved, which it adds.
 func (c cut) balances(ctx context.Context, q querier, dialect Dialect, generation int64, moved map[inPartition]int64) (found []trialRow, err error) {
-	rows, err := q.QueryContext(ctx, trialText(dialect, generation), c.upTo, c.since, c.at)
+	text := trialText(dialect, generation)
+	if c.bounds != nil {
+		text = trialTextOf(dialect, generation, c.within())
+	}
+	rows, err := q.QueryContext(ctx, text, c.upTo, c.since, c.at)
 	if err != nil {
 		return nil, explain(err)
 	}
@@ -257,7 +287,12 @@ func (c cut) balances(ctx context.Context, q querier, dialect Dialect, generatio
 // trialText reads, for each account, its balance behind the newest line recorded by $1, and the sum of those of its lines recorded behind $2
 // and by $1 whose value date is after $3. Each is a look into the index of the journal; the second only where the first found a line there.
 func trialText(dialect Dialect, generation int64) string {
-	of := "l.partition = a.partition AND l.account = a.account AND l.recorded_at <= $1"
+	return trialTextOf(dialect, generation, "l.recorded_at <= $1")
+}
+
+// trialTextOf is trialText of the lines that a condition lets count.
+func trialTextOf(dialect Dialect, generation int64, counted string) string {
+	of := "l.partition = a.partition AND l.account = a.account AND " + counted
 	newest := fmt.Sprintf("FROM %s AS l WHERE %s ORDER BY l.recorded_at DESC, l.seq DESC, l.line DESC LIMIT 1", lineTable.in(generation), of)
 	join := "LATERAL (SELECT l.recorded_at, l.balance " + newest + ") AS j ON TRUE"
 	if dialect == SQLite {

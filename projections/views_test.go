@@ -73,6 +73,11 @@ func fillFields(t *testing.T, v reflect.Value, name string) {
 		for i := range v.NumField() {
 			fillFields(t, v.Field(i), v.Type().Field(i).Name)
 		}
+	case reflect.Slice:
+		v.Set(reflect.MakeSlice(v.Type(), 2, 2))
+		for i := range v.Len() {
+			fillFields(t, v.Index(i), name)
+		}
 	case reflect.String:
 		v.SetString("the " + name)
 	case reflect.Int:
