@@ -6,7 +6,7 @@
 // found by are in an entry. What is sealed stays sealed. The address that a request came from is personal data and in the sealed
 // evidence of the record, whose digests the entry has.
 //
-// Memory holds a page of each partition, every merchant, operator and wallet as of a position, and the batches that are not decided; however
+// Memory holds a page of each partition, every merchant, operator, wallet and dispute as of a position, and the batches that are not decided; however
 // long the log.
 package editlog
 
@@ -79,7 +79,7 @@ func Read(ctx context.Context, log Log, o Options, each func(*Entry) error) ([]e
 	}
 	s := state{
 		merchants: map[string]*merchant.Merchant{}, operators: map[string]*merchant.Operator{}, wallets: map[string]*wallet.Wallet{},
-		batches: map[string]*batchState{},
+		disputes: map[string]*wallet.Dispute{}, batches: map[string]*batchState{},
 	}
 	err = eventstore.Merge(ctx, heads, log.Read, func(r *eventstore.Record) error {
 		if done++; o.Progress != nil {
@@ -124,7 +124,8 @@ func head(r *eventstore.Record) (*Entry, error) {
 		Actor: meta.Actor, Origin: meta.Actor, Source: source(meta), Request: meta.Request, EventID: r.EventID.String(), Hash: r.Hash.String(),
 		Changes: []Change{},
 	}
-	if kind, _, _ := strings.Cut(r.Stream, ":"); kind != "operator" {
+	switch kind, _, _ := strings.Cut(r.Stream, ":"); kind {
+	case "merchant", "wallet", "batch": // what others are about is no merchant's
 		e.Merchant = owner(r.Stream)
 	}
 	for _, d := range r.EvidenceDigests {

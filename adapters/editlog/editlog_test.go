@@ -206,6 +206,17 @@ func TestBatches(t *testing.T) {
 	)
 }
 
+// Who has had sealed data opened is told, though nothing has changed.
+func TestOpenedData(t *testing.T) {
+	b := newBook(t)
+	of := merchant.Of{Merchant: shop, Actor: "operator:opr_1"}
+	b.merchant(&merchant.DataOpened{Of: of, Transaction: "txn_1", Purpose: merchant.PurposePack, Unmasked: true, Reason: "chargeback 7"})
+	b.merchant(&merchant.DataOpened{Of: of, Transaction: "txn_2", Purpose: merchant.PurposePack})
+	expect(t, b.read(editlog.Options{}),
+		`merchant.data_opened mer_aaaaaaaaaaaaaaaa by operator:opr_1 from api; data opened of txn_1: "sealed" -> "shown as it is"; because chargeback 7`,
+		`merchant.data_opened mer_aaaaaaaaaaaaaaaa by operator:opr_1 from api; data opened of txn_2: "sealed" -> "shown masked"`)
+}
+
 // An event of a kind that this program has no words for is told, if somebody is named in it.
 func TestOtherKinds(t *testing.T) {
 	b := newBook(t)

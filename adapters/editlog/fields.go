@@ -133,3 +133,15 @@ func leaves(name string, tree any, to fields) fields {
 	}
 	return to
 }
+
+// disputeFields is what of a dispute changes; one that was not opened has none.
+func disputeFields(d *wallet.Dispute) fields {
+	if d.ID == "" {
+		return nil
+	}
+	name := "dispute " + d.ID + " "
+	return fields{
+		{name + "status", string(d.Status)}, {name + "phase", string(d.Phase)}, {name + "respond_by", d.RespondBy.UTC().Format(time.RFC3339)},
+		{name + "amount", d.Amount.Fixed()}, {name + "case", d.Case}, {name + "held", d.Held.Fixed()}, {name + "lost", d.Lost.Fixed()}, {name + "fee", d.Fee.Fixed()}, {name + "documents", strconv.Itoa(d.Documents)},
+	}
+}

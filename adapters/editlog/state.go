@@ -4,10 +4,13 @@ import (
 	"bytes"
 	"encoding/json"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/khata-ledger/khata/domain/batch"
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
@@ -18,7 +21,9 @@ type state struct {
 	merchants map[string]*merchant.Merchant
 	operators map[string]*merchant.Operator
 	wallets   map[string]*wallet.Wallet // by stream
-	batches   map[string]*batchState    // by id, those that are not decided or completed
+	disputes  map[string]*wallet.Dispute
+	batches   map[string]*batchState // by id, those that are not decided or completed
+	books     books.Books
 }
 
 // entry folds a record, and returns its entry; nil for none. Of a silent record none is wanted.
@@ -32,6 +37,8 @@ func (s *state) entry(r *eventstore.Record, silent bool) (*Entry, error) {
 		e, err = s.wallet(r)
 	case "batch":
 		e, err = s.batch(r)
+	case "books":
+		e, err = s.booksEntry(r)
 	default:
 		e, err = byHand(r)
 	}
@@ -104,7 +111,17 @@ func (s *state) master(r *eventstore.Record) (*Entry, error) {
 		after = merchantFields(m)
 	}
 	e.Changes = changes(before, after)
+	if seen, is := fact.(*merchant.DataOpened); is { // it changes nothing; what was seen is told
+		e.Changes = []Change{{Field: "data opened of " + seen.Transaction, Before: "sealed", After: shown(seen.Unmasked)}}
+	}
 	return e, nil
+}
+
+func shown(unmasked bool) string {
+	if unmasked {
+		return "shown as it is"
+	}
+	return "shown masked"
 }
 
 func at[V any](all map[string]*V, name string) *V {
@@ -129,14 +146,34 @@ func (s *state) wallet(r *eventstore.Record) (*Entry, error) {
 		s.wallets[r.Stream] = w
 	}
 	e, err := byHand(r)
-	if err != nil || e == nil {
-		w.Evolve(fact)
+	if err != nil {
 		return nil, err
+	}
+	disputed := s.dispute(fact, r.EffectiveAt)
+	if e == nil {
+		w.Evolve(fact)
+		return nil, nil
 	}
 	before := walletFields(w)
 	w.Evolve(fact)
-	e.Changes = append(statusChange(fact), changes(before, walletFields(w))...)
+	e.Changes = slices.Concat(statusChange(fact), disputed, changes(before, walletFields(w)))
 	return e, nil
+}
+
+// dispute folds an event of a dispute, and returns what it changes of it.
+func (s *state) dispute(e wallet.Event, at time.Time) []Change {
+	id := wallet.DisputeOf(e)
+	if id == "" {
+		return nil
+	}
+	d, there := s.disputes[id]
+	if !there {
+		d = new(wallet.Dispute)
+		s.disputes[id] = d
+	}
+	before := disputeFields(d)
+	d.Evolve(e, at)
+	return changes(before, disputeFields(d))
 }
 
 // statusChange is what a decision by hand makes of what it is about. The decider allows it from one status only.

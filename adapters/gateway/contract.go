@@ -135,12 +135,27 @@ type Payment struct {
 	At        time.Time
 }
 
-// Message is one verified statement of a callback: about a transfer or about a payment.
+// Dispute is what a gateway says of a claim on a payment, as it stands there.
+type Dispute struct {
+	Case      string // the gateway's own id of it, unique for ever
+	PaymentID string // the gateway's own id of the payment that is claimed back; "" when it does not say
+	Phase     string // of wallet.Phases
+	Status    string // open, under_review, won, lost, closed, or reversed: a loss is given back
+	Amount    string // that is claimed; with "lost" and "reversed", that changes hands; plain decimal, in the payin's currency
+	Fee       string // that the gateway charges, or gives back; "" is none
+	Reason    string
+	RespondBy time.Time
+	Inquiry   bool // the customer's bank only asks: nothing is to be held
+	At        time.Time
+}
+
+// Message is one verified statement of a callback: about a transfer, a payment or a dispute.
 type Message struct {
 	ID        string // the gateway's id of the message, for logs
 	Reference string // transaction id of a payout, txn_ref of a payin
 	Amount    string // of a transfer: plain decimal, "" when not told
 	Transfer  *Answer
 	Payment   *Payment
+	Dispute   *Dispute
 	Raw
 }

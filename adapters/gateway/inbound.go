@@ -147,6 +147,8 @@ func (in *Inbound) record(ctx context.Context, g Callbacks, m Message) error {
 		return in.payout(ctx, p, g.Name(), m.ID, *m.Transfer)
 	case m.Payment != nil && kind == wallet.KindPayin && p.Kind == wallet.KindPayin:
 		return in.payment(ctx, p, g.Name(), m.ID, *m.Payment, m.Raw)
+	case m.Dispute != nil && kind == wallet.KindPayin && p.Kind == wallet.KindPayin:
+		return in.dispute(ctx, p, g.Name(), m.ID, *m.Dispute, m.Raw)
 	}
 	return fmt.Errorf("%w: a message about another kind of payment", ErrMalformed)
 }

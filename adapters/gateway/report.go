@@ -52,14 +52,14 @@ func (r *reporter) payout(ctx context.Context, p wallet.Payment, gateway, reques
 		c.Reason, c.ReturnReference = a.Reason, a.ReturnReference
 	default:
 	}
-	return r.submit(ctx, c, gateway, request, a.Raw)
+	return r.submit(ctx, p, c, gateway, request, a.Raw)
 }
 
 // payment reports what became of a customer's payment for a payin.
 func (r *reporter) payment(ctx context.Context, p wallet.Payment, gateway, request string, pay Payment, raw Raw) error {
 	base := wallet.Base{Of: p.Of, At: r.valueDate(p, pay.At)}
 	if !pay.Paid {
-		return r.submit(ctx, wallet.ReportPayinFailure{
+		return r.submit(ctx, p, wallet.ReportPayinFailure{
 			Base: base, Gateway: gateway, PaymentID: pay.PaymentID, Reason: pay.Reason, Message: digest(raw.Body),
 		}, gateway, request, raw)
 	}
@@ -67,17 +67,43 @@ func (r *reporter) payment(ctx context.Context, p wallet.Payment, gateway, reque
 	if err != nil {
 		return fmt.Errorf("%w: amount of payment %s: %w", ErrMalformed, pay.PaymentID, err)
 	}
-	return r.submit(ctx, wallet.ReportPayment{
-		Base: base, Gateway: gateway, PaymentID: pay.PaymentID, Amount: amount, UTR: pay.UTR, Suspense: suspenseID(),
+	return r.submit(ctx, p, wallet.ReportPayment{
+		Base: base, Gateway: gateway, PaymentID: pay.PaymentID, Amount: amount, UTR: pay.UTR, Suspense: newID("sus_"),
+	}, gateway, request, raw)
+}
+
+// dispute reports what a gateway says of a claim on a payin.
+func (r *reporter) dispute(ctx context.Context, p wallet.Payment, gateway, request string, d Dispute, raw Raw) error {
+	amount, err := money.Parse(d.Amount, p.Currency)
+	if err != nil {
+		return fmt.Errorf("%w: amount of dispute %s: %w", ErrMalformed, d.Case, err)
+	}
+	fee := money.Zero(p.Currency)
+	if d.Fee != "" {
+		if fee, err = money.Parse(d.Fee, p.Currency); err != nil {
+			return fmt.Errorf("%w: fee of dispute %s: %w", ErrMalformed, d.Case, err)
+		}
+	}
+	at := later(r.valueDate(p, d.At), p.UpdatedAt)
+	for i := range p.Disputes { // what ends a dispute is not dated before what began it: locked would be below zero in between
+		at = later(at, p.Disputes[i].At)
+	}
+	return r.submit(ctx, p, wallet.ReportDispute{
+		Base: wallet.Base{Of: p.Of, At: at}, Gateway: gateway, Case: d.Case, PaymentID: d.PaymentID, Dispute: newID("dsp_"), Phase: wallet.Phase(d.Phase),
+		Reason: d.Reason, Status: d.Status, Amount: amount, Fee: fee, RespondBy: d.RespondBy, Unheld: d.Inquiry, Message: digest(raw.Body),
 	}, gateway, request, raw)
 }
 
 // submit carries the command out; that its dedupe key is taken means that the statement is in the log already.
-func (r *reporter) submit(ctx context.Context, c wallet.Command, gateway, request string, raw Raw) error {
-	_, err := r.ledger.Submit(ctx, c, eventstore.Origin{
+func (r *reporter) submit(ctx context.Context, before wallet.Payment, c wallet.Command, gateway, request string, raw Raw) error {
+	after, err := r.ledger.Submit(ctx, c, eventstore.Origin{
 		Actor: "gateway:" + gateway, Request: request,
 		Evidence: []eventstore.Evidence{{MediaType: mediaType(raw.MediaType), Body: raw.Body}},
 	})
+	if err == nil && after.Kind == wallet.KindPayin && after.Anomalies > before.Anomalies { // those of payouts are counted as the log tells them
+		r.count.count(gateway, CountAnomaly)
+		r.log.Error("a gateway contradicts what is known", "gateway", gateway, "message", request, "payment", after.Of.Payment)
+	}
 	var taken *executor.DuplicateError
 	if !errors.As(err, &taken) {
 		return err
@@ -139,10 +165,10 @@ func mediaType(s string) string {
 	return s
 }
 
-// suspenseID makes the id of a suspense entry: sus_ and 16 of a-z0-9.
-func suspenseID() string {
+// newID makes an id: a prefix of four characters and 16 of a-z0-9.
+func newID(prefix string) string {
 	const letters = "abcdefghijklmnopqrstuvwxyz0123456789"
-	out := []byte("sus_")
+	out := []byte(prefix)
 	var b [32]byte
 	for {
 		rand.Read(b[:]) //nolint:errcheck // crypto/rand.Read never fails; it ends the program

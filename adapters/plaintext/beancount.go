@@ -42,13 +42,13 @@ func beancountShape() shape {
 // beancountEntry has the subject as a link: it joins the transactions of one payment.
 func beancountEntry(b []byte, e *Entry) []byte {
 	b = append(b, '\n')
-	b = date(b, e.ValueAt)
+	b = date(b, e.PostedAt)
 	if e.Opening {
 		b = append(b, " * \"opening balances\"\n"...)
 		return beancountLines(b, e.Lines)
 	}
 	subject := word(e.Subject)
-	b = fmt.Appendf(b, " * %q \"%s %s\" ^%s\n", word(e.Merchant), word(e.Event), subject, link(subject))
+	b = fmt.Appendf(b, " * %q \"%s %s\" ^%s\n", payee(e), word(e.Event), subject, link(subject))
 	key := func(name string) { b = append(append(append(b, "  "...), name...), ": \""...) }
 	value := func(name, v string) { key(name); b = append(append(b, v...), "\"\n"...) }
 	value("position", e.Position.String())
@@ -59,6 +59,9 @@ func beancountEntry(b []byte, e *Entry) []byte {
 	key(tagRecorded)
 	b = append(instant(b, e.RecordedAt), "\"\n"...)
 	value(tagEventID, e.EventID.String())
+	if e.LateFor != "" {
+		value(tagLate, word(e.LateFor))
+	}
 	for _, r := range e.References {
 		value(r.Name, word(r.Value))
 	}

@@ -12,14 +12,16 @@ import (
 
 // Entry is one transaction of a journal.
 type Entry struct {
-	Opening    bool // balances that a period begins with; then there is only ValueAt and Lines
+	Opening    bool // balances that a period begins with; then there are only PostedAt, ValueAt and Lines
 	Position   eventstore.Position
+	PostedAt   time.Time // its date, in the journal's zone: ValueAt, unless it is late
+	LateFor    string    // the closed period that it is late for, the last one of those that end behind ValueAt; "" when it is not
 	ValueAt    time.Time // in the journal's zone
 	RecordedAt time.Time // UTC
 	EventID    uuid.UUID
 	Event      string // type
 	Subject    string // the payment
-	Merchant   string
+	Merchant   string // "" for what is decided about nobody's wallet
 	Currency   money.Currency
 	References []Reference
 	Lines      []Line
@@ -43,11 +45,13 @@ const (
 	refReturn    = "return_reference"
 	refBatch     = "batch"
 	refSuspense  = "suspense"
+	refDispute   = "dispute"
+	refCase      = "dispute_case"
 )
 
 // referenceNames lists them.
 func referenceNames() []string {
-	return []string{refGateway, refPaymentID, refUTR, refBank, refReturn, refBatch, refSuspense}
+	return []string{refGateway, refPaymentID, refUTR, refBank, refReturn, refBatch, refSuspense, refDispute, refCase}
 }
 
 // references appends those of an event.
@@ -93,6 +97,14 @@ func references(to []Reference, e wallet.Event) []Reference {
 		add(refUTR, e.UTR)
 		add(refBank, e.BankReference)
 		add(refBatch, e.Batch)
+	case *wallet.DisputeOpened:
+		add(refGateway, e.Gateway)
+		add(refCase, e.Case)
+	case *wallet.DisputeLost:
+		add(refGateway, e.Gateway)
+	case *wallet.DisputeReversed:
+		add(refGateway, e.Gateway)
 	}
+	add(refDispute, wallet.DisputeOf(e))
 	return to
 }

@@ -27,7 +27,7 @@ type shape struct {
 	account  func(b []byte, a *Account) []byte
 	currency func(b []byte, c money.Currency) []byte
 	entry    func(b []byte, e *Entry) []byte
-	// end is told the balances at the end as lines, and the last value date.
+	// end is told the balances at the end as lines, and the last date.
 	end func(b []byte, w *Written, closing []Line, last time.Time) []byte
 }
 
@@ -59,7 +59,7 @@ func preamble(b []byte, w *Written, o *Options) []byte {
 	if !o.Until.IsZero() {
 		b = fmt.Appendf(b, "; To value date %s, inclusive.\n", o.Until.Add(-1).In(o.Zone).Format(time.DateOnly))
 	}
-	b = fmt.Appendf(b, "; Dates are value dates, days in %s. The order is that of recording: late arrivals have earlier dates.\n", o.Zone)
+	b = fmt.Appendf(b, "; Dates are value dates, days in %s; what is late for a closed period has the first day behind it, and says so. The order is that of recording.\n", o.Zone)
 	for _, h := range w.Heads {
 		b = fmt.Appendf(b, "; Log of partition %d up to %d:%d, hash %s\n", h.Partition, h.Partition, h.Seq, h.Hash)
 	}

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
@@ -19,9 +20,25 @@ var start = time.Date(2026, 3, 25, 9, 0, 0, 0, time.UTC)
 
 // fact is an event with its times, as history made it.
 type fact struct {
-	event      wallet.Event
-	effective  time.Time
+	event      wallet.Event // nil: adjusted
+	adjusted   *books.Adjusted
+	effective  time.Time // or, where that is late for a close, when it is posted
 	recordedAt time.Time
+}
+
+// merchant is whose it is; "" for an adjustment of the general ledger.
+func (f *fact) merchant() string {
+	if f.event == nil {
+		return ""
+	}
+	return f.event.Header().Merchant
+}
+
+func (f *fact) postings() []books.Posting {
+	if f.event == nil {
+		return books.Postings(f.adjusted)
+	}
+	return wallet.Postings(f.event)
 }
 
 // history is a log of n events of every type, in turns, with random amounts, of three merchants in three currencies, over weeks; and what is in it.
@@ -100,7 +117,16 @@ func made(r *rand.Rand, typ string) wallet.Event {
 		signed = signed.Neg()
 	}
 	owed := amount(1000)
+	zero := money.Zero(currency)
 	return map[string]wallet.Event{
+		"dispute.opened":           &wallet.DisputeOpened{Of: of, Dispute: "dsp_1", Case: utr, Gateway: gateway, Reason: "other", Amount: p.Amount, Taken: p.Amount.Sub(owed), Owed: owed, RespondBy: start},
+		"dispute.escalated":        &wallet.DisputeEscalated{Of: of, Dispute: "dsp_1", Reason: "other", Amount: p.Amount, Taken: p.Amount, Owed: owed, Released: zero, RespondBy: start},
+		"dispute.updated":          &wallet.DisputeUpdated{Of: of, Dispute: "dsp_1", Status: wallet.DisputeReview, RespondBy: start},
+		"dispute.evidence":         &wallet.DisputeEvidence{Of: of, Dispute: "dsp_1", Note: "PERSON", Actor: "asha"},
+		"dispute.won":              &wallet.DisputeWon{Of: of, Dispute: "dsp_1", Released: p.Amount, Reason: "PERSON"},
+		"dispute.lost":             &wallet.DisputeLost{Of: of, Dispute: "dsp_1", Gateway: gateway, Amount: p.Amount, Fee: tax, FromHold: p.Amount, Released: zero, Taken: tax, Owed: zero, Reason: "other"},
+		"dispute.reversed":         &wallet.DisputeReversed{Of: of, Dispute: "dsp_1", Gateway: gateway, Amount: p.Amount, Fee: zero, Reason: "PERSON"},
+		"dispute.closed":           &wallet.DisputeClosed{Of: of, Dispute: "dsp_1", Released: p.Amount, Reason: "PERSON"},
 		"payin.created":            &wallet.PayinCreated{Of: of, Priced: p, Sealed: "SECRET", PhoneLast4: "LAST", Gateway: gateway, ExpiresAt: start},
 		"payin.succeeded":          &wallet.PayinSucceeded{Of: of, Priced: p, Gateway: gateway, PaymentID: utr, UTR: utr},
 		"payin.failed":             &wallet.PayinFailed{Of: of, Gateway: gateway, Reason: "other"},
@@ -135,10 +161,10 @@ func india() *time.Location { return time.FixedZone("Asia/Kolkata", 5*3600+1800)
 func sums(facts []fact, until time.Time, merchant string) map[string]string {
 	total := map[string]money.Amount{}
 	for _, f := range facts {
-		if merchant != "" && f.event.Header().Merchant != merchant || !until.IsZero() && !f.effective.Before(until) {
+		if merchant != "" && f.merchant() != merchant || !until.IsZero() && !f.effective.Before(until) {
 			continue
 		}
-		for _, p := range wallet.Postings(f.event) {
+		for _, p := range f.postings() {
 			key := p.Account + " " + string(p.Debit.Currency())
 			sum, there := total[key]
 			if !there {

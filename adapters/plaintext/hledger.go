@@ -68,10 +68,11 @@ const (
 	tagValueAt  = "value_at"
 	tagRecorded = "recorded_at"
 	tagEventID  = "event_id"
+	tagLate     = "late_for" // of what is dated behind its value date
 )
 
 func declareTags(b []byte) []byte {
-	for _, tag := range append([]string{tagSubject, tagEvent, tagValueAt, tagRecorded, tagEventID}, referenceNames()...) {
+	for _, tag := range append([]string{tagSubject, tagEvent, tagValueAt, tagRecorded, tagEventID, tagLate}, referenceNames()...) {
 		b = fmt.Appendf(b, "tag %s\n", tag)
 	}
 	return b
@@ -81,12 +82,12 @@ func declareTags(b []byte) []byte {
 // merchant, a separator begins the note.
 func transaction(b []byte, e *Entry, note string) []byte {
 	b = append(b, '\n')
-	b = date(b, e.ValueAt)
+	b = date(b, e.PostedAt)
 	if e.Opening {
 		b = append(b, " * opening balances\n"...)
 		return lines(b, e.Lines)
 	}
-	b = fmt.Appendf(b, " * (%s) %s%s%s %s\n", e.Position, word(e.Merchant), note, word(e.Event), word(e.Subject))
+	b = fmt.Appendf(b, " * (%s) %s%s%s %s\n", e.Position, payee(e), note, word(e.Event), word(e.Subject))
 	tag := func(name string) { b = append(append(append(b, "    ; "...), name...), ": "...) }
 	value := func(name, v string) { tag(name); b = append(append(b, v...), '\n') }
 	value(tagEvent, word(e.Event))
@@ -96,10 +97,21 @@ func transaction(b []byte, e *Entry, note string) []byte {
 	tag(tagRecorded)
 	b = append(instant(b, e.RecordedAt), '\n')
 	value(tagEventID, e.EventID.String())
+	if e.LateFor != "" {
+		value(tagLate, word(e.LateFor))
+	}
 	for _, r := range e.References {
 		value(r.Name, word(r.Value))
 	}
 	return lines(b, e.Lines)
+}
+
+// payee is the merchant, or the platform.
+func payee(e *Entry) string {
+	if e.Merchant == "" {
+		return "platform"
+	}
+	return word(e.Merchant)
 }
 
 func lines(b []byte, list []Line) []byte {

@@ -13,6 +13,8 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/khata-ledger/khata/domain/books"
+	"github.com/khata-ledger/khata/domain/event"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
@@ -23,12 +25,13 @@ type Log interface {
 	Info(ctx context.Context) (eventstore.Info, error)
 	Head(ctx context.Context, partition int) (eventstore.Head, error)
 	Read(ctx context.Context, partition int, after int64, limit int) ([]eventstore.Record, error)
+	ReadStream(ctx context.Context, partition int, stream string, after int64, limit int) ([]eventstore.Record, error)
 }
 
 // Options say what is written. The zero value but for Format writes everything, with days of UTC.
 type Options struct {
 	Format   Format
-	From     time.Time               // first instant of the period, by value date; zero: from the beginning
+	From     time.Time               // first instant of the period, by the date of posting; zero: from the beginning
 	Until    time.Time               // first instant behind it; zero: to the end
 	Zone     *time.Location          // whose days the dates are; nil: UTC
 	Merchant string                  // whose wallets; empty: all
@@ -46,7 +49,8 @@ type Written struct {
 	Ledger  uuid.UUID
 	Heads   []eventstore.Head // the journal is that of the log up to here
 	Entries int64             // transactions, but for the opening one
-	Late    int64             // those of an earlier value date than one before them
+	Late    int64             // those of an earlier date than one before them
+	Moved   int64             // those that are posted behind their value date: it is in a period that was closed before they were recorded
 	Opening []Balance         // by account and currency, none of zero
 	Closing []Balance         // of every account that the journal names
 }
@@ -68,8 +72,12 @@ func Write(ctx context.Context, log Log, w io.Writer, o Options) (Written, error
 	if err != nil {
 		return Written{}, err
 	}
+	closes, err := closings(ctx, log, heads)
+	if err != nil {
+		return Written{}, err
+	}
 	j := &journal{
-		log: log, options: o, shape: shape, out: bufio.NewWriterSize(w, 1<<16),
+		log: log, options: o, closes: closes, shape: shape, out: bufio.NewWriterSize(w, 1<<16),
 		accounts: map[string]*Account{}, taken: map[string]bool{}, currencies: map[money.Currency]bool{}, sums: map[sumKey]money.Amount{},
 		written: Written{Ledger: info.LedgerID, Heads: heads},
 	}
@@ -86,6 +94,7 @@ func Write(ctx context.Context, log Log, w io.Writer, o Options) (Written, error
 type journal struct {
 	log     Log
 	options Options
+	closes  books.Closings
 	shape   shape
 	out     *bufio.Writer
 	line    []byte // that is being made
@@ -95,7 +104,7 @@ type journal struct {
 	taken      map[string]bool     // names of the format
 	currencies map[money.Currency]bool
 	sums       map[sumKey]money.Amount
-	last       time.Time // newest value date written
+	last       time.Time // newest date written
 	written    Written
 
 	done, total int64
@@ -119,11 +128,11 @@ func (j *journal) write(ctx context.Context) error {
 			return err
 		}
 	}
-	err := j.each(ctx, func(r *eventstore.Record, e wallet.Event, postings []wallet.Posting) error {
-		if r.EffectiveAt.Before(j.options.From) {
+	err := j.each(ctx, func(m *movement) error {
+		if m.posted.Before(j.options.From) {
 			return nil
 		}
-		return j.book(r, e, postings)
+		return j.book(m)
 	})
 	if err != nil {
 		return err
@@ -139,11 +148,11 @@ func (j *journal) write(ctx context.Context) error {
 	return j.out.Flush()
 }
 
-// open writes the opening balances: what all came to that has a value date before the period, recorded whenever.
+// open writes the opening balances: what all came to that is posted before the period, recorded whenever.
 func (j *journal) open(ctx context.Context) error {
-	err := j.each(ctx, func(r *eventstore.Record, _ wallet.Event, postings []wallet.Posting) error {
-		if r.EffectiveAt.Before(j.options.From) {
-			j.add(postings)
+	err := j.each(ctx, func(m *movement) error {
+		if m.posted.Before(j.options.From) {
+			j.add(m.postings)
 		}
 		return nil
 	})
@@ -163,36 +172,50 @@ func (j *journal) open(ctx context.Context) error {
 		j.sums[sumKey{b.Account, b.Amount.Currency()}] = b.Amount
 	}
 	j.last = j.options.From
-	j.entry = Entry{Opening: true, ValueAt: j.options.From.In(j.options.Zone), Lines: lines}
+	from := j.options.From.In(j.options.Zone)
+	j.entry = Entry{Opening: true, PostedAt: from, ValueAt: from, Lines: lines}
 	return j.put(j.shape.entry(j.line[:0], &j.entry))
 }
 
-// each calls f with every event in question that moves money and is not behind the period.
-func (j *journal) each(ctx context.Context, f func(*eventstore.Record, wallet.Event, []wallet.Posting) error) error {
-	stream := "wallet:"
+// movement is a record that moves money.
+type movement struct {
+	record   *eventstore.Record
+	event    any
+	postings []books.Posting
+	posted   time.Time      // when it counts
+	late     *books.Closing // why that is not its value date; nil: it is
+}
+
+// each calls f with every event in question that moves money and is not posted behind the period.
+func (j *journal) each(ctx context.Context, f func(*movement) error) error {
+	stream, general := "wallet:", books.Stream
 	if j.options.Merchant != "" {
-		stream += j.options.Merchant + ":"
+		stream, general = stream+j.options.Merchant+":", "no stream"
 	}
 	until := j.options.Until
 	return eventstore.Merge(ctx, j.written.Heads, j.log.Read, func(r *eventstore.Record) error {
 		if j.done++; j.options.Progress != nil {
 			j.options.Progress(j.done, j.total)
 		}
-		if !strings.HasPrefix(r.Stream, stream) || !until.IsZero() && !r.EffectiveAt.Before(until) {
+		if !strings.HasPrefix(r.Stream, stream) && r.Stream != general {
 			return nil
 		}
-		e, err := wallet.Decode(r.Type, r.Schema, r.Data)
-		if err != nil {
+		m := movement{record: r}
+		m.posted, m.late = j.closes.Posted(r.EffectiveAt, books.Mark{Partition: r.Partition, Seq: r.Seq})
+		if !until.IsZero() && !m.posted.Before(until) {
+			return nil
+		}
+		var err error
+		if m.event, err = event.Decode(r.Stream, r.Type, r.Schema, r.Data); err != nil {
 			return fmt.Errorf("record %s: %w", r.Position(), err)
 		}
-		postings := wallet.Postings(e)
-		if len(postings) == 0 {
+		if m.postings = event.Postings(m.event); len(m.postings) == 0 {
 			return nil
 		}
-		if err := balanced(postings); err != nil {
+		if err := balanced(m.postings); err != nil {
 			return fmt.Errorf("record %s: %s: %w", r.Position(), r.Type, err)
 		}
-		if err := f(r, e, postings); err != nil {
+		if err := f(&m); err != nil {
 			return fmt.Errorf("record %s: %w", r.Position(), err)
 		}
 		return nil
@@ -200,7 +223,7 @@ func (j *journal) each(ctx context.Context, f func(*eventstore.Record, wallet.Ev
 }
 
 // balanced refuses an entry that is none: whoever wrote the event was no ledger.
-func balanced(postings []wallet.Posting) error {
+func balanced(postings []books.Posting) error {
 	sum := money.Zero(postings[0].Debit.Currency())
 	for _, p := range postings {
 		sum = sum.Add(p.Debit).Sub(p.Credit)
@@ -212,32 +235,39 @@ func balanced(postings []wallet.Posting) error {
 }
 
 // book writes one transaction.
-func (j *journal) book(r *eventstore.Record, e wallet.Event, postings []wallet.Posting) error {
-	j.add(postings)
+func (j *journal) book(m *movement) error {
+	j.add(m.postings)
 	lines := j.entry.Lines[:0]
-	for _, p := range postings {
+	for _, p := range m.postings {
 		l, err := j.entryLine(p.Account, p.Debit.Sub(p.Credit))
 		if err != nil {
 			return err
 		}
 		lines = append(lines, l)
 	}
-	if r.EffectiveAt.Before(j.last) {
+	if m.posted.Before(j.last) {
 		j.written.Late++
 	} else {
-		j.last = r.EffectiveAt
+		j.last = m.posted
 	}
-	of := e.Header()
-	j.entry = Entry{
-		Position: r.Position(), ValueAt: r.EffectiveAt.In(j.options.Zone), RecordedAt: r.RecordedAt.UTC(), EventID: r.EventID,
-		Event: r.Type, Subject: r.Subject, Merchant: of.Merchant, Currency: of.Currency,
-		References: references(j.entry.References[:0], e), Lines: lines,
+	r := m.record
+	e := Entry{
+		Position: r.Position(), PostedAt: m.posted.In(j.options.Zone), ValueAt: r.EffectiveAt.In(j.options.Zone), RecordedAt: r.RecordedAt.UTC(),
+		EventID: r.EventID, Event: r.Type, Subject: r.Subject, Currency: m.postings[0].Debit.Currency(), Lines: lines,
 	}
+	if m.late != nil {
+		e.LateFor = m.late.Name
+		j.written.Moved++
+	}
+	if of, is := m.event.(wallet.Event); is {
+		e.Merchant, e.References = of.Header().Merchant, references(j.entry.References[:0], of)
+	}
+	j.entry = e
 	j.written.Entries++
 	return j.put(j.shape.entry(j.line[:0], &j.entry))
 }
 
-func (j *journal) add(postings []wallet.Posting) {
+func (j *journal) add(postings []books.Posting) {
 	for _, p := range postings {
 		k := sumKey{p.Account, p.Debit.Currency()}
 		sum, there := j.sums[k]

@@ -33,6 +33,11 @@ func (l *endless) Read(_ context.Context, _ int, after int64, limit int) ([]even
 	return records, nil
 }
 
+// ReadStream finds nothing of the general ledger.
+func (*endless) ReadStream(context.Context, int, string, int64, int) ([]eventstore.Record, error) {
+	return nil, nil
+}
+
 func newEndless(t testing.TB, length int64) *endless {
 	log, _ := history(t, 3, 2400)
 	stretch, err := log.Read(t.Context(), 0, 0, 2400)

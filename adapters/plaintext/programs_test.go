@@ -53,8 +53,20 @@ func periods() map[string]plaintext.Options {
 // journals writes every period of a history, and calls f with the file and the balances that it must come to.
 func journals(t *testing.T, format plaintext.Format, f func(t *testing.T, file string, want map[string]string, names map[string]string)) {
 	log, facts := history(t, 5, 600)
+	journalsOf(t, "", log, facts, format, f)
+	log, facts = closedHistory(t, 5, 600)
+	journalsOf(t, "closed ", log, facts, format, f)
+}
+
+func journalsOf(
+	t *testing.T, kind string, log plaintext.Log, facts []fact, format plaintext.Format,
+	f func(t *testing.T, file string, want map[string]string, names map[string]string),
+) {
 	for name, o := range periods() {
-		t.Run(name, func(t *testing.T) {
+		if kind != "" && name != "from" { // the programs take their time
+			continue
+		}
+		t.Run(kind+name, func(t *testing.T) {
 			o.Format, o.Zone = format, india()
 			var out bytes.Buffer
 			written, err := plaintext.Write(t.Context(), log, &out, o)

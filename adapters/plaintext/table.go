@@ -22,9 +22,10 @@ func noCurrency(b []byte, _ money.Currency) []byte { return b }
 func csvShape() shape {
 	return shape{
 		begin: func(b []byte, _ *Written, _ *Options) []byte {
-			return rows(b, append([]string{
+			head := append([]string{
 				"position", "value_date", "value_at", "recorded_at", "event", "subject", "merchant", "event_id", "account", "currency", "debit", "credit",
-			}, referenceNames()...))
+			}, referenceNames()...)
+			return rows(b, append(head, "posted_date", tagLate))
 		},
 		name: sameName, account: noAccount, currency: noCurrency,
 		entry: func(b []byte, e *Entry) []byte {
@@ -58,7 +59,7 @@ func csvRow(e *Entry, l Line) []string {
 		}
 		row = append(row, value)
 	}
-	return row
+	return append(row, string(date(nil, e.PostedAt)), sheet.Guard(e.LateFor))
 }
 
 // sides are an amount as a debit or a credit. The other of the two is empty.
@@ -137,6 +138,8 @@ type jsonEntry struct {
 	Position   string            `json:"position,omitempty"`
 	ValueDate  string            `json:"value_date"`
 	ValueAt    string            `json:"value_at"`
+	PostedDate string            `json:"posted_date,omitempty"` // of what is late: its date
+	LateFor    string            `json:"late_for,omitempty"`
 	RecordedAt string            `json:"recorded_at,omitempty"`
 	Event      string            `json:"event"`
 	Subject    string            `json:"subject,omitempty"`
@@ -162,6 +165,9 @@ func jsonOf(e *Entry) jsonEntry {
 	}
 	j.Position, j.RecordedAt, j.EventID = e.Position.String(), string(instant(nil, e.RecordedAt)), e.EventID.String()
 	j.Event, j.Subject, j.Merchant = e.Event, e.Subject, e.Merchant
+	if e.LateFor != "" {
+		j.PostedDate, j.LateFor = string(date(nil, e.PostedAt)), e.LateFor
+	}
 	for _, r := range e.References {
 		if j.References == nil {
 			j.References = map[string]string{}

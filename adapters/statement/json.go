@@ -59,6 +59,8 @@ type jsonLine struct {
 	Debit       *money.Amount `json:"debit,omitempty"`
 	Credit      *money.Amount `json:"credit,omitempty"`
 	Balance     money.Amount  `json:"balance"`
+	Posted      time.Time     `json:"posted_at,omitzero"` // by value, of a line that is late: when it counts
+	LateFor     string        `json:"late_for,omitempty"` // the closed period that it is late for
 }
 
 type jsonEnd struct {
@@ -95,6 +97,9 @@ func (j *jsonRenderer) line(l line) error {
 	row := jsonLine{
 		Recorded: l.RecordedAt.In(j.d.Zone), Value: l.ValueAt.In(j.d.Zone), Position: l.Position.String(), Transaction: l.Transaction, Type: l.Type,
 		Narration: l.narration, Reference: l.Reference, UTR: l.UTR, Balance: l.Balance,
+	}
+	if l.LateFor != "" {
+		row.Posted, row.LateFor = l.PostedAt.In(j.d.Zone), l.LateFor
 	}
 	if !l.Debit.IsZero() {
 		row.Debit = &l.Debit

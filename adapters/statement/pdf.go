@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"strings"
+	"time"
 
 	"codeberg.org/go-pdf/fpdf"
 
@@ -127,7 +128,7 @@ func (p *pdfRenderer) line(l line) error {
 	p.font("", 8)
 	text := p.split(l.narration)
 	p.font("", 6)
-	notes := p.split(notes(&l))
+	notes := p.split(notes(&l, p.d.Zone))
 	height := max(rowHeight+noteHeight, float64(len(text))*rowHeight+float64(len(notes))*noteHeight) + 1
 	if p.doc.GetY()+height > bottom-2*totalRow {
 		p.turn()
@@ -163,13 +164,16 @@ func (p *pdfRenderer) line(l line) error {
 }
 
 // notes are the references of a line.
-func notes(l *line) string {
+func notes(l *line, zone *time.Location) string {
 	said := []string{l.Transaction}
 	if l.Reference != "" {
 		said = append(said, "Ref "+l.Reference)
 	}
 	if l.UTR != "" {
 		said = append(said, "UTR "+l.UTR)
+	}
+	if l.LateFor != "" {
+		said = append(said, "Late for "+l.LateFor+", posted "+l.PostedAt.In(zone).Format("02 Jan 2006"))
 	}
 	return strings.Join(append(said, "Log "+l.Position.String()), "  |  ")
 }

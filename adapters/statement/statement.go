@@ -208,7 +208,7 @@ func happened(account string, l *projections.StatementLine) string {
 		return because(payout(l)+", returned by the bank", l.Reason)
 	case "payout.paid_after_refund":
 		return payout(l) + ", paid after it was given back"
-	case "wallet.adjusted":
+	case "wallet.adjusted", "books.adjusted":
 		return because("Adjustment", l.Reason)
 	case "wallet.recovered":
 		return "Recovery of what was owed"
@@ -216,6 +216,18 @@ func happened(account string, l *projections.StatementLine) string {
 		return because("Hold", l.Reason)
 	case "wallet.released":
 		return because("Hold released", l.Reason)
+	case "dispute.opened":
+		return because("Dispute opened, held", l.Reason)
+	case "dispute.escalated":
+		return because("Dispute escalated, held", l.Reason)
+	case "dispute.won":
+		return because("Dispute won, released", l.Reason)
+	case "dispute.lost":
+		return because("Dispute lost", l.Reason)
+	case "dispute.reversed":
+		return because("Lost dispute given back", l.Reason)
+	case "dispute.closed":
+		return because("Dispute closed, released", l.Reason)
 	case "batch.held":
 		return "Held for payout batch " + l.Batch
 	case "batch.released":

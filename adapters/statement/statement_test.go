@@ -496,7 +496,13 @@ func TestNarration(t *testing.T) {
 		{available, "wallet.released", "Hold released: account closed"},
 		{available, "batch.held", "Held for payout batch bat_1"},
 		{available, "batch.released", "Released from payout batch bat_1"},
-		{available, "dispute.opened", "dispute.opened"},
+		{available, "dispute.opened", "Dispute opened, held: account closed"},
+		{available, "dispute.escalated", "Dispute escalated, held: account closed"},
+		{available, "dispute.won", "Dispute won, released: account closed"},
+		{available, "dispute.lost", "Dispute lost: account closed"},
+		{available, "dispute.reversed", "Lost dispute given back: account closed"},
+		{available, "dispute.closed", "Dispute closed, released: account closed"},
+		{available, "meteor.struck", "meteor.struck"},
 	} {
 		l.Type = c.typ
 		if got := statement.Narration(c.account, &l); got != c.want {

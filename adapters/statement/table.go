@@ -15,6 +15,10 @@ func columns() []string {
 	}
 }
 
+// postedColumns are the last ones of a statement by value: when a line counts, which for one that is late is not its value date, and for which
+// closed period it is late.
+func postedColumns() []string { return []string{"posted_at", "late_for"} }
+
 // table writes rows of columns.
 type table struct {
 	out sheet.Writer
@@ -24,6 +28,11 @@ type table struct {
 func (t *table) header() error {
 	for _, c := range columns() {
 		t.out.Heading(c)
+	}
+	if t.d.ByValue {
+		for _, c := range postedColumns() {
+			t.out.Heading(c)
+		}
 	}
 	return t.out.End()
 }
@@ -43,6 +52,11 @@ func (t *table) told(row, narration, reference string, balance *money.Amount) er
 		t.out.Amount(*balance)
 	} else {
 		t.out.Text("")
+	}
+	if t.d.ByValue {
+		for range postedColumns() {
+			t.out.Text("")
+		}
 	}
 	return t.out.End()
 }
@@ -65,6 +79,10 @@ func (t *table) line(l line) error {
 		}
 	}
 	t.out.Amount(l.Balance)
+	if t.d.ByValue {
+		t.out.Time(l.PostedAt.In(t.d.Zone))
+		t.out.Text(l.LateFor)
+	}
 	return t.out.End()
 }
 

@@ -183,6 +183,11 @@ func (s *Store) Get(ctx context.Context, id string) (Delivery, []Attempt, error)
 	return d, attempts, nil
 }
 
+// OfEvent returns the delivery about an event, as Get does.
+func (s *Store) OfEvent(ctx context.Context, event uuid.UUID) (Delivery, []Attempt, error) {
+	return s.Get(ctx, deliveryID(event))
+}
+
 func (s *Store) attempts(ctx context.Context, id string) (list []Attempt, err error) {
 	rows, err := s.db.QueryContext(ctx, `SELECT attempt, started_at, finished_at, http_status, latency_us, error, answer
 		FROM delivery_attempts WHERE delivery = $1 ORDER BY attempt`, id)

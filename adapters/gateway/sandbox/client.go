@@ -245,6 +245,11 @@ func (c *Client) ParseCallback(header http.Header, body []byte, now time.Time) (
 			return nil, err
 		}
 		m.Payment = &p
+	case kindDispute:
+		m.Dispute = &gateway.Dispute{
+			Case: said.CaseID, PaymentID: said.PaymentID, Phase: said.Phase, Status: said.Status, Amount: said.Amount, Fee: said.Fee, Reason: said.Reason,
+			RespondBy: said.RespondBy, Inquiry: said.Inquiry, At: said.At,
+		}
 	default:
 		return nil, fmt.Errorf("%w: kind", gateway.ErrMalformed)
 	}

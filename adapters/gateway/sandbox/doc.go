@@ -13,6 +13,7 @@
 //	GET  /sandbox/bank/transfers?limit=N      the bank's own truth, newest first; without limit all
 //	POST /sandbox/upi/pay                     plays the customer's UPI app
 //	GET  /sandbox/upi/payments?reference=R    the payments made for a reference
+//	POST /sandbox/upi/disputes                plays the customer's bank, which disputes a payment
 //
 // # Callbacks
 //

@@ -23,6 +23,7 @@ func (b *Bank) routes() {
 	b.mux.HandleFunc("GET /sandbox/bank/transfers/{reference}", b.serveInquiry)
 	b.mux.HandleFunc("POST /sandbox/upi/pay", b.servePay)
 	b.mux.HandleFunc("GET /sandbox/upi/payments", b.servePayments)
+	b.mux.HandleFunc("POST /sandbox/upi/disputes", b.serveDispute)
 }
 
 func (b *Bank) serveSend(w http.ResponseWriter, r *http.Request) {

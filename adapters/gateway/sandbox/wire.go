@@ -64,6 +64,7 @@ type paymentsAnswer struct {
 const (
 	kindTransfer = "transfer"
 	kindPayment  = "payment"
+	kindDispute  = "dispute"
 )
 
 type callbackBody struct {
@@ -78,6 +79,13 @@ type callbackBody struct {
 	ReturnReference string    `json:"return_reference,omitempty"`
 	Reason          string    `json:"reason,omitempty"`
 	At              time.Time `json:"at"`
+
+	// Of a dispute. Reference is that of the payment.
+	CaseID    string    `json:"case_id,omitempty"`
+	Phase     string    `json:"phase,omitempty"`
+	Fee       string    `json:"fee,omitempty"`
+	RespondBy time.Time `json:"respond_by,omitzero"`
+	Inquiry   bool      `json:"inquiry,omitempty"`
 }
 
 // errorBody is every 4xx and 5xx of the bank.
