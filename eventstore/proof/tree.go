@@ -2,6 +2,7 @@ package proof
 
 import (
 	"context"
+	"crypto/sha256"
 	"fmt"
 
 	"github.com/transparency-dev/merkle/compact"
@@ -23,7 +24,19 @@ type Source interface {
 
 // Leaf is the leaf of a record's hash.
 func Leaf(record eventstore.Hash) eventstore.Hash {
-	return eventstore.Hash(rfc6962.DefaultHasher.HashLeaf(record[:]))
+	var b [1 + sha256.Size]byte // 0x00 || data, as rfc6962.DefaultHasher.HashLeaf, without what that allocates
+	copy(b[1:], record[:])
+	return sha256.Sum256(b[:])
+}
+
+// node is the parent of two nodes: 0x01 || left || right, as rfc6962.DefaultHasher.HashChildren. Trees are grown with it, record by record.
+func node(left, right []byte) []byte {
+	var b [1 + 2*sha256.Size]byte
+	b[0] = 1
+	copy(b[1:], left)
+	copy(b[1+sha256.Size:], right)
+	sum := sha256.Sum256(b[:])
+	return sum[:]
 }
 
 // EmptyRoot is the root of a tree without leaves.
@@ -32,7 +45,7 @@ func EmptyRoot() eventstore.Hash { return eventstore.Hash(rfc6962.DefaultHasher.
 // NewRange is the compact range of a tree that is grown leaf by leaf: the roots of its complete subtrees, from left to right.
 // hashes are those of a tree of that size; none for an empty one. An error when they are not as many as it has.
 func NewRange(size int64, hashes []eventstore.Hash) (*compact.Range, error) {
-	f := compact.RangeFactory{Hash: rfc6962.DefaultHasher.HashChildren}
+	f := compact.RangeFactory{Hash: node}
 	list := make([][]byte, len(hashes))
 	for i := range hashes {
 		list[i] = hashes[i][:]
