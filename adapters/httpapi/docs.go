@@ -17,13 +17,17 @@ var docsTemplate string
 //go:embed docs.css
 var docsStyle string
 
-// Docs makes the API reference from an OpenAPI description in YAML: one HTML page with no script and nothing from elsewhere.
-// It is rendered once, here.
-func Docs(spec []byte) (http.Handler, error) {
+// Reference is a page of documentation: its name, its path, and the path of the description that it is made from.
+type Reference struct{ Name, Page, Spec string }
+
+// Docs makes the API reference from an OpenAPI description in YAML: one HTML page with no script and nothing from elsewhere, but links to
+// other references. It is rendered once, here.
+func Docs(spec []byte, at Reference, others ...Reference) (http.Handler, error) {
 	reference, err := newReference(spec)
 	if err != nil {
 		return nil, fmt.Errorf("reading the API description: %w", err)
 	}
+	reference.At, reference.Others = at, others
 	t, err := template.New("docs").Parse(docsTemplate)
 	if err != nil {
 		return nil, fmt.Errorf("parsing the template of the documentation: %w", err)

@@ -15,6 +15,8 @@ type docReference struct {
 	Title, Version string
 	Intro          template.HTML
 	Style          template.CSS
+	At             Reference
+	Others         []Reference
 	Header         string // the one that authenticates
 	HeaderText     template.HTML
 	Groups         []docGroup
@@ -33,6 +35,7 @@ func (g docGroup) ID() string {
 
 type docOperation struct {
 	ID, Method, Path, Summary string
+	Roles                     string // that may, where keys have roles
 	Text                      template.HTML
 	Parameters                []docField
 	Body                      []docField
@@ -68,7 +71,10 @@ func newReference(text []byte) (*docReference, error) {
 		return nil, errors.New("it is empty")
 	}
 	s := docSpec{doc.Content[0]}
-	scheme := s.at("components", "securitySchemes", "ApiKey")
+	var scheme docNode // the first, which is the only one
+	for _, scheme = range s.at("components", "securitySchemes").pairs() {
+		break
+	}
 	r := &docReference{
 		Title: s.at("info", "title").text(), Version: s.at("info", "version").text(), Intro: prose(s.at("info", "description").text()),
 		Header: scheme.at("name").text(), HeaderText: prose(scheme.at("description").text()),
@@ -107,6 +113,11 @@ func (s docSpec) operation(method, path string, op docNode) docOperation {
 		ID: op.at("operationId").text(), Method: strings.ToUpper(method), Path: path,
 		Summary: op.at("summary").text(), Text: prose(op.at("description").text()),
 	}
+	var roles []string
+	for _, role := range op.at("x-roles").items() {
+		roles = append(roles, role.text())
+	}
+	o.Roles = strings.Join(roles, ", ")
 	for _, p := range op.at("parameters").items() {
 		f := p.at("schema").field(p.at("name").text(), p.at("required").text() == "true")
 		f.In, f.Text = p.at("in").text(), prose(p.at("description").text())

@@ -14,7 +14,7 @@ import (
 )
 
 func TestDocs(t *testing.T) {
-	h, err := httpapi.Docs(klyropay.OpenAPI())
+	h, err := httpapi.Docs(klyropay.OpenAPI(), httpapi.Reference{Spec: "/openapi/klyropay.yaml"}, httpapi.Reference{Name: "Operator API", Page: "/docs/operator"})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -22,7 +22,7 @@ func TestDocs(t *testing.T) {
 	h.ServeHTTP(w, httptest.NewRequest(http.MethodGet, "/docs", nil))
 	page := w.Body.String()
 	for _, want := range []string{
-		"<!doctype html>", `name="viewport"`, "/api/v1/payin/create", "/api/v1/transactions/service/payout/request/{partner_request_id}",
+		"<!doctype html>", `name="viewport"`, `<a href="/openapi/klyropay.yaml">`, `<a href="/docs/operator">Operator API</a>`, "/api/v1/payin/create", "/api/v1/transactions/service/payout/request/{partner_request_id}",
 		"Duplicate request", "Insufficient wallet balance", "data.transaction.net_amount", "Idempotency-Key", "&#34;amount&#34;: 1000.00", "one of success | pending | failed | refunded",
 		"data.transactions[].utr", "X-KlyroPay-Signature", "your callback URL", "<strong>Amounts</strong>", "<code>1000.00</code>",
 		`<a href="#group-sandbox-bank">`, `<section id="group-sandbox-bank">`, "/sandbox/upi/pay",
@@ -56,7 +56,7 @@ func TestDocs(t *testing.T) {
 		t.Error("the description is not served as it is")
 	}
 	for _, bad := range []string{"", "a: [", "openapi: 3.1.0"} {
-		if _, err := httpapi.Docs([]byte(bad)); err == nil {
+		if _, err := httpapi.Docs([]byte(bad), httpapi.Reference{}); err == nil {
 			t.Errorf("%q became a page", bad)
 		}
 	}

@@ -2,6 +2,8 @@ package httpapi
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"net/http"
 	"net/url"
 	"slices"
@@ -86,6 +88,19 @@ func (rt *Router) node(pattern string) *node {
 
 // split returns the segments behind the leading slash.
 func split(path string) []string { return strings.Split(strings.TrimPrefix(path, "/"), "/") }
+
+// Routes are the methods and patterns that were added, in no order.
+func (rt *Router) Routes() iter.Seq2[string, string] {
+	return func(yield func(method, pattern string) bool) {
+		for _, n := range slices.Concat(slices.Collect(maps.Values(rt.literal)), rt.varying) {
+			for method := range n.methods {
+				if !yield(method, n.pattern) {
+					return
+				}
+			}
+		}
+	}
+}
 
 // ServeHTTP answers 404 for a path that is not there, 405 with Allow for another method, and OPTIONS by itself.
 func (rt *Router) ServeHTTP(w http.ResponseWriter, r *http.Request) {

@@ -5,6 +5,7 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"errors"
 	"log/slog"
 	"net/http"
 	"time"
@@ -13,6 +14,7 @@ import (
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/projections"
 )
@@ -99,20 +101,29 @@ type Balances struct {
 
 // Ports are what the API works with.
 type Ports struct {
-	Views      Views
-	Deliveries Deliveries
-	Timeline   Timeline
-	Merchants  Merchants
-	Batches    Batches
-	Books      Books
+	Views          Views
+	Deliveries     Deliveries
+	Timeline       Timeline
+	Merchants      Merchants
+	Batches        Batches
+	Books          Books
+	Periods        Periods
+	Auditor        Auditor
+	Prover         Prover
+	Packer         Packer
+	Disputes       Disputes
+	Reconciliation Reconciliation
 }
 
 // Options configure the API. Zero limits mean none.
 type Options struct {
 	RateLimit    int // requests per key and minute
 	FailureLimit int // failed authentications per address and minute
-	Clock        func() time.Time
-	Logger       *slog.Logger
+	Exports      int // at once; 0: DefaultExports
+	// Stopping ends exports that are under way; nil: nothing does.
+	Stopping context.Context //nolint:containedctx // it is of the server's life, not of a call
+	Clock    func() time.Time
+	Logger   *slog.Logger
 }
 
 // Messages of refusals.
@@ -133,6 +144,7 @@ type API struct {
 	opts     Options
 	requests *httpapi.Limiter
 	failures *httpapi.Limiter
+	exports  chan struct{} // a token for each that is under way
 }
 
 // New makes the API.
@@ -143,7 +155,13 @@ func New(p Ports, o Options) *API {
 	if o.Logger == nil {
 		o.Logger = slog.New(slog.DiscardHandler)
 	}
-	return &API{ports: p, opts: o, requests: httpapi.NewLimiter(o.RateLimit), failures: httpapi.NewLimiter(o.FailureLimit)}
+	if o.Exports <= 0 {
+		o.Exports = DefaultExports
+	}
+	return &API{
+		ports: p, opts: o, requests: httpapi.NewLimiter(o.RateLimit), failures: httpapi.NewLimiter(o.FailureLimit),
+		exports: make(chan struct{}, o.Exports),
+	}
 }
 
 // Register adds the API's routes.
@@ -157,7 +175,31 @@ func (a *API) Register(rt *httpapi.Router) {
 	rt.Handle(http.MethodGet, "/ops/v1/deliveries", a.guard(reads, a.deliveries))
 	rt.Handle(http.MethodPost, "/ops/v1/deliveries/{id}/resend", a.guard(writes, a.resend))
 	rt.Handle(http.MethodGet, "/ops/v1/transactions/{id}", a.guard(reads, a.transaction))
+	rt.Handle(http.MethodGet, "/ops/v1/transactions/{id}/pack", a.guardExport(reads, a.pack))
+	rt.Handle(http.MethodPost, "/ops/v1/transactions/{id}/disputes", a.guardChange(writes, a.openDispute))
+	rt.Handle(http.MethodGet, "/ops/v1/disputes", a.guard(reads, a.disputes))
+	rt.Handle(http.MethodGet, "/ops/v1/disputes/{id}", a.guard(reads, a.dispute))
+	rt.Handle(http.MethodPost, "/ops/v1/disputes/{id}/evidence", a.guardBody(writes, maxEvidenceBody, a.attachEvidence))
+	rt.Handle(http.MethodPost, "/ops/v1/disputes/{id}/escalate", a.guardChange(writes, a.escalateDispute))
+	rt.Handle(http.MethodPost, "/ops/v1/disputes/{id}/win", a.guardChange(writes, a.settleDispute(wallet.SettleWon)))
+	rt.Handle(http.MethodPost, "/ops/v1/disputes/{id}/lose", a.guardChange(writes, a.settleDispute(wallet.SettleLost)))
+	rt.Handle(http.MethodPost, "/ops/v1/disputes/{id}/close", a.guardChange(writes, a.settleDispute(wallet.SettleClosed)))
+	rt.Handle(http.MethodPost, "/ops/v1/disputes/{id}/reverse", a.guardChange(writes, a.settleDispute(wallet.SettleReversed)))
 	rt.Handle(http.MethodGet, "/ops/v1/audit/trial-balance", a.guard(reads, a.trialBalance))
+	rt.Handle(http.MethodGet, "/ops/v1/audit/periods", a.guard(reads, a.periods))
+	rt.Handle(http.MethodPost, "/ops/v1/audit/periods", a.guardChange(writes, a.closePeriod))
+	rt.Handle(http.MethodPost, "/ops/v1/audit/periods/{period}/reopen", a.guardChange(writes, a.requestReopen))
+	rt.Handle(http.MethodPost, "/ops/v1/audit/periods/{period}/reopen/approve", a.guardChange(approves, a.approveReopen))
+	rt.Handle(http.MethodGet, "/ops/v1/audit/statement", a.guardExport(audits, a.statement))
+	rt.Handle(http.MethodGet, "/ops/v1/audit/journal", a.guardExport(audits, a.journal))
+	rt.Handle(http.MethodGet, "/ops/v1/audit/edit-log", a.guardExport(audits, a.editLog))
+	rt.Handle(http.MethodGet, "/ops/v1/replay/{subject}", a.guardExport(reads, a.replay))
+	rt.Handle(http.MethodGet, "/ops/v1/proof/key", a.guardExport(audits, a.proofKey))
+	rt.Handle(http.MethodGet, "/ops/v1/proof/checkpoint", a.guardExport(audits, a.proofCheckpoint))
+	rt.Handle(http.MethodGet, "/ops/v1/proof/include/{subject}", a.guardExport(audits, a.proofInclude))
+	rt.Handle(http.MethodPost, "/ops/v1/proof/include/{subject}", a.guardUpload(audits, a.proofIncludeUnder))
+	rt.Handle(http.MethodPost, "/ops/v1/proof/consistency", a.guardUpload(audits, a.proofConsistency))
+	a.registerReconciliation(rt)
 }
 
 // reads and writes are who may.
@@ -262,11 +304,22 @@ func (a *API) unauthorized(w http.ResponseWriter, x *httpapi.Exchange, message s
 
 // refuse answers an error: a refusal by its code; everything else is a fault, logged and answered 503.
 func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
+	var finding *Refuted
+	switch {
+	case errors.Is(err, httpapi.ErrTooLarge):
+		httpapi.Fail(w, http.StatusRequestEntityTooLarge, httpapi.MessageTooLarge)
+		return
+	case errors.As(err, &finding):
+		httpapi.Fail(w, http.StatusConflict, finding.Problem)
+		return
+	}
 	switch domain.CodeOf(err) {
+	case domain.Forbidden:
+		httpapi.Fail(w, http.StatusForbidden, messageRole)
 	case domain.NotFound:
 		httpapi.Fail(w, http.StatusNotFound, httpapi.MessageNotFound)
 	case domain.Stale:
-		httpapi.Fail(w, http.StatusConflict, messageStale)
+		httpapi.Fail(w, http.StatusConflict, message(err))
 	case domain.Invalid:
 		httpapi.Write(w, http.StatusUnprocessableEntity, invalid(err))
 	default:
@@ -274,4 +327,13 @@ func (a *API) refuse(w http.ResponseWriter, r *http.Request, err error) {
 		a.opts.Logger.Warn("an operator's request could not be served", "request_id", x.ID, "route", x.Route, "error", err)
 		httpapi.Unavailable(w)
 	}
+}
+
+// message is what a refusal says to people.
+func message(err error) string {
+	var refusal *domain.Error
+	if errors.As(err, &refusal) {
+		return refusal.Message
+	}
+	return err.Error()
 }

@@ -35,12 +35,17 @@ type change func(r *http.Request, by merchant.Operator, s sent) (any, error)
 
 // guardChange admits a request as guard does, reads its body, and answers it.
 func (a *API) guardChange(may func(merchant.Role) bool, serve change) http.Handler {
+	return a.guardBody(may, maxBody, serve)
+}
+
+// guardBody is guardChange for a body of up to limit bytes.
+func (a *API) guardBody(may func(merchant.Role) bool, limit int64, serve change) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		by, ok := a.admit(w, r, may)
 		if !ok {
 			return
 		}
-		s, ok := read(w, r)
+		s, ok := read(w, r, limit)
 		if !ok {
 			return
 		}
@@ -52,8 +57,8 @@ func (a *API) guardChange(may func(merchant.Role) bool, serve change) http.Handl
 }
 
 // read reads a body. It answers for itself when it returns false.
-func read(w http.ResponseWriter, r *http.Request) (s sent, ok bool) {
-	body, err := httpapi.ReadJSON(w, r, maxBody)
+func read(w http.ResponseWriter, r *http.Request, limit int64) (s sent, ok bool) {
+	body, err := httpapi.ReadJSON(w, r, limit)
 	var fields httpapi.Object
 	if err == nil {
 		fields, err = httpapi.DecodeObject(body)
@@ -173,6 +178,9 @@ func (a *API) cancelBatch(r *http.Request, by merchant.Operator, s sent) (any, e
 	}
 	of := batch.Of{Merchant: m.ID, Currency: m.Plan.Currency, Batch: name}
 	b, err := a.ports.Batches.Cancel(r.Context(), of, reason, origin(r, by, s.body))
+	if domain.CodeOf(err) == domain.Stale {
+		return nil, domain.Errorf(domain.Stale, messageStale)
+	}
 	if err != nil {
 		return nil, err
 	}

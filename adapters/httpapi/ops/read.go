@@ -1,7 +1,6 @@
 package ops
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"maps"
@@ -278,7 +277,7 @@ func (a *API) transaction(r *http.Request, _ merchant.Operator) (any, error) {
 		return nil, err
 	}
 	for i := range events {
-		if events[i].Data, err = masked(events[i].Data); err != nil {
+		if events[i].Data, err = Mask(events[i].Data); err != nil {
 			return nil, fmt.Errorf("event %s: %w", events[i].Position, err)
 		}
 	}
@@ -286,28 +285,4 @@ func (a *API) transaction(r *http.Request, _ merchant.Operator) (any, error) {
 		Transaction string  `json:"transaction_id"`
 		Events      []Event `json:"events"`
 	}{name, events}, nil
-}
-
-// masked leaves out of an event's data what is personal: the sealed text and the fingerprint, by which accounts could be matched.
-func masked(data json.RawMessage) (json.RawMessage, error) {
-	members, err := httpapi.DecodeObject(data)
-	if err != nil {
-		return nil, err
-	}
-	b := []byte{'{'}
-	for _, m := range members {
-		if m.Name == "sealed" || m.Name == "account_fp" {
-			continue
-		}
-		if len(b) > 1 {
-			b = append(b, ',')
-		}
-		b = append(httpapi.AppendString(b, m.Name), ':')
-		if m.Kind == httpapi.String {
-			b = httpapi.AppendString(b, m.Text)
-		} else {
-			b = append(b, m.Text...)
-		}
-	}
-	return append(b, '}'), nil
 }

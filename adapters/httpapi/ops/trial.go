@@ -29,6 +29,14 @@ type TrialBalance struct {
 	Balanced   bool              `json:"balanced"`
 	Currencies []TrialCurrency   `json:"currencies"`
 	FirstWrong *TrialWrong       `json:"first_wrong,omitempty"`
+	Frozen     *TrialClose       `json:"frozen_by,omitempty"` // it is of a moment in a closed period: what is late for that does not count
+}
+
+// TrialClose is the close that freezes a trial balance.
+type TrialClose struct {
+	Number int    `json:"close"`
+	Period string `json:"period"`
+	Digest string `json:"digest,omitempty"` // of the trial balance itself, where that is what the close has frozen
 }
 
 // TrialCurrency is the trial balance of one currency. Debit and Credit are the totals, Difference the one less the other.
@@ -67,6 +75,9 @@ func NewTrialBalance(found *projections.TrialBalance, zero bool) (TrialBalance, 
 	}
 	for i, p := range found.Positions {
 		b.Positions[i] = p.String()
+	}
+	if f := found.Frozen; f != nil {
+		b.Frozen = &TrialClose{Number: f.Number, Period: f.Name}
 	}
 	for _, total := range found.Totals() {
 		b.Currencies = append(b.Currencies, TrialCurrency{
@@ -113,7 +124,7 @@ func newTrialAccount(a *projections.AccountBalance) (TrialAccount, error) {
 }
 
 // trialBalance answers with the books as of ?at=, as known on ?known_at=, by ?by=value or recording; now, and by value, without them; with
-// ?zero=true also accounts whose balance is zero. Which
+// ?zero=true also accounts whose balance is zero. With ?period= it is the one that the period's close has frozen. Which
 // record is at fault when they do not balance, `ledger audit trial-balance` tells: it reads the whole log.
 func (a *API) trialBalance(r *http.Request, _ merchant.Operator) (any, error) {
 	now := eventstore.Micros(a.opts.Clock())
@@ -125,8 +136,17 @@ func (a *API) trialBalance(r *http.Request, _ merchant.Operator) (any, error) {
 	if q.KnownAt.After(now) {
 		p.wrong["known_at"] = "must not be in the future"
 	}
+	period := p.text("period")
+	for _, other := range []string{"at", "known_at", "by"} {
+		if period != "" && p.text(other) != "" {
+			p.wrong[other] = "does not go with period, which says it"
+		}
+	}
 	if err := p.err(); err != nil {
 		return nil, err
+	}
+	if period != "" {
+		return a.frozenBalance(r.Context(), period, zero)
 	}
 	if q.By == "" {
 		q.By = projections.ByValue
