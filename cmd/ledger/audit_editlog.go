@@ -43,23 +43,13 @@ func (c *auditEditLog) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return withLog(ctx, &c.storeFlags, func(log eventstore.Store) error {
-		if err := known(ctx, log, c.Merchant); err != nil {
-			return err
-		}
 		tell, finish := t.progress("edit log")
 		done := editLogWritten{File: c.Output}
 		err := t.writeOut(c.Output, func(w io.Writer) error {
-			sink := c.sink(w)
-			heads, err := editlog.Read(ctx, log, editlog.Options{From: from, Until: until, Merchant: c.Merchant, Progress: tell},
-				func(e *editlog.Entry) error {
-					done.Entries++
-					return sink.entry(e)
-				})
-			if err != nil {
-				return err
-			}
-			done.Heads = headsJSON(heads)
-			return sink.end(heads)
+			entries, heads, err := writeEditLog(ctx, w, log, c.Format,
+				editlog.Options{From: from, Until: until, Merchant: c.Merchant, Progress: tell})
+			done.Entries, done.Heads = entries, headsJSON(heads)
+			return err
 		})
 		if err = errors.Join(err, finish()); err != nil || c.Output == "" {
 			return err
@@ -68,8 +58,9 @@ func (c *auditEditLog) Run(ctx context.Context, t *terminal) error {
 	})
 }
 
-func (c *auditEditLog) sink(w io.Writer) editSink {
-	switch c.Format {
+// newEditSink makes a sink of one of the formats json, csv and table.
+func newEditSink(w io.Writer, format string) editSink {
+	switch format {
 	case "json":
 		return &editJSON{out: w}
 	case "csv":

@@ -9,6 +9,7 @@ import (
 
 	"github.com/google/uuid"
 
+	"github.com/khata-ledger/khata/adapters/httpapi/ops"
 	"github.com/khata-ledger/khata/adapters/plaintext"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/eventstore"
@@ -22,7 +23,7 @@ type auditPeriod struct {
 }
 
 // auditDay is a day on the command line; which instants it has is for the time zone to say.
-type auditDay struct{ year, day int }
+type auditDay time.Time
 
 // UnmarshalText reads 2026-04-01.
 func (d *auditDay) UnmarshalText(text []byte) error {
@@ -30,7 +31,7 @@ func (d *auditDay) UnmarshalText(text []byte) error {
 	if err != nil {
 		return fmt.Errorf("%q is not a day such as 2026-04-01", text)
 	}
-	*d = auditDay{at.Year(), at.YearDay()}
+	*d = auditDay(at)
 	return nil
 }
 
@@ -39,13 +40,15 @@ func (p *auditPeriod) bounds() (from, until time.Time, zone *time.Location, err 
 	if zone, err = time.LoadLocation(p.TimeZone); err != nil {
 		return from, until, nil, usagef("--time-zone: %v", err)
 	}
+	days := ops.Period{Zone: zone}
 	if p.From != nil {
-		from = time.Date(p.From.year, time.January, p.From.day, 0, 0, 0, 0, zone)
+		days.From = time.Time(*p.From)
 	}
 	if p.To != nil {
-		until = time.Date(p.To.year, time.January, p.To.day+1, 0, 0, 0, 0, zone)
+		days.To = time.Time(*p.To)
 	}
-	if p.From != nil && p.To != nil && !from.Before(until) {
+	from, until, ok := days.Bounds()
+	if !ok {
 		return from, until, nil, usagef("--to is before --from")
 	}
 	return from, until, zone, nil
@@ -64,8 +67,9 @@ type auditJournal struct {
 type journalWritten struct {
 	File    string     `json:"file"`
 	Ledger  uuid.UUID  `json:"ledger_id"`
-	Entries int64      `json:"entries"`      // transactions, but for the opening one
-	Late    int64      `json:"late_entries"` // of an earlier value date than one before them
+	Entries int64      `json:"entries"`                 // transactions, but for the opening one
+	Late    int64      `json:"late_entries"`            // of an earlier date than one before them
+	Moved   int64      `json:"moved_entries,omitempty"` // posted behind their value date, whose period had been closed
 	Heads   []headJSON `json:"heads"`
 }
 
@@ -76,13 +80,10 @@ func (c *auditJournal) Run(ctx context.Context, t *terminal) error {
 		return err
 	}
 	return withLog(ctx, &c.storeFlags, func(log eventstore.Store) error {
-		if err := known(ctx, log, c.Merchant); err != nil {
-			return err
-		}
 		tell, finish := t.progress("journal")
 		var done plaintext.Written
 		err := t.writeOut(c.Output, func(w io.Writer) (err error) {
-			done, err = plaintext.Write(ctx, log, w, plaintext.Options{
+			done, err = writeJournal(ctx, w, log, plaintext.Options{
 				Format: plaintext.Format(c.Format), From: from, Until: until, Zone: zone, Merchant: c.Merchant, Progress: tell,
 			})
 			return err
@@ -90,7 +91,7 @@ func (c *auditJournal) Run(ctx context.Context, t *terminal) error {
 		if err = errors.Join(err, finish()); err != nil || c.Output == "" {
 			return err
 		}
-		return t.answer(journalWritten{c.Output, done.Ledger, done.Entries, done.Late, headsJSON(done.Heads)})
+		return t.answer(journalWritten{c.Output, done.Ledger, done.Entries, done.Late, done.Moved, headsJSON(done.Heads)})
 	})
 }
 

@@ -48,15 +48,16 @@ func (c *auditStatement) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
-		d, err := c.document(ctx, views, filter)
+		d, err := statementOf(ctx, views, filter)
 		if err != nil {
 			return err
 		}
 		done := statementWritten{
 			File: c.Output, Account: d.Account, Opening: d.Opening.Fixed(), Closing: d.Closing.Fixed(), Money: d.Currency, Heads: headsJSON(d.Heads),
 		}
-		err = t.writeOut(c.Output, func(w io.Writer) error {
-			return statement.Write(w, c.Format, d, counted(d.Lines(ctx), &done.Lines))
+		err = t.writeOut(c.Output, func(w io.Writer) (err error) {
+			done.Lines, err = writeStatement(ctx, w, c.Format, d)
+			return err
 		})
 		if err != nil || c.Output == "" {
 			return err
@@ -84,23 +85,6 @@ func (c *auditStatement) filter(t *terminal) (projections.StatementFilter, error
 	var err error
 	f.From, f.To, _, err = c.bounds()
 	return f, err
-}
-
-// document reads everything but the lines.
-func (c *auditStatement) document(ctx context.Context, views *projections.Views, f projections.StatementFilter) (*statement.Document, error) {
-	d := &statement.Document{Zone: f.From.Location(), GeneratedAt: present()}
-	var err error
-	if d.Statement, err = views.Statement(ctx, f); err != nil {
-		return nil, err
-	}
-	if d.Merchant != "" {
-		m, err := views.Merchant(ctx, d.Merchant)
-		if err != nil {
-			return nil, err
-		}
-		d.MerchantName = m.Name
-	}
-	return d, nil
 }
 
 // counted counts what passes.

@@ -21,7 +21,8 @@ type auditTrialBalance struct {
 	KnownAt *instant `help:"By what was recorded until then (RFC 3339), instead of until now." placeholder:"TIME"`
 	By      string   `enum:"value,recording" default:"value" help:"Which date of a posting counts: value (the bank's) or recording (ours)."`
 	Zero    bool     `help:"Also accounts whose balance is zero."`
-	Format  string   `enum:"table,json,csv" default:"table" help:"table, json or csv."`
+	Period  string   `help:"The one that was frozen when this period was closed, read anew and held against its digest." placeholder:"PERIOD"`
+	Format  string   `enum:"table,json,csv,canonical" default:"table" help:"table, json, csv, or with --period canonical: the text of which the close has the SHA-256."`
 }
 
 // trialBalance prints the answer.
@@ -40,10 +41,19 @@ func (c *auditTrialBalance) Run(ctx context.Context, t *terminal) error {
 	if q.KnownAt.After(now) {
 		return usagef("--known-at %s: nobody knows yet what will be recorded until then", q.KnownAt.Format(time.RFC3339Nano))
 	}
+	switch {
+	case c.Period != "" && (c.At != nil || c.KnownAt != nil || c.By == "recording"):
+		return usagef("--period says itself as of when it is, and by which date: it does not go with --at, --known-at and --by")
+	case c.Period == "" && c.Format == "canonical":
+		return usagef("--format canonical is of what a close has frozen: give its --period")
+	}
 	return reading(ctx, &c.storeFlags, func(s *stores) error {
 		views, err := s.openViews(ctx, t)
 		if err != nil {
 			return err
+		}
+		if c.Period != "" {
+			return c.frozen(ctx, t, views)
 		}
 		found, err := views.TrialBalance(ctx, q)
 		if err != nil {
@@ -95,6 +105,9 @@ func (b *trialBalance) remarks() []string {
 	lines := []string{
 		fmt.Sprintf("Trial balance by %s as of %s, as known on %s", date, b.At.Format(time.RFC3339Nano), b.KnownAt.Format(time.RFC3339Nano)),
 		"from the log up to " + strings.Join(b.Positions, " "),
+	}
+	if f := b.Frozen; f != nil {
+		lines = append(lines, strings.TrimSuffix(fmt.Sprintf("as close %d of %s has frozen it: what was recorded later counts later; SHA-256 %s", f.Number, f.Period, f.Digest), "; SHA-256 "))
 	}
 	for _, c := range b.Currencies {
 		if c.Debit != c.Credit {

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"errors"
+	"io"
 	"log/slog"
 	"math"
 	"net/netip"
@@ -16,9 +17,12 @@ import (
 	"github.com/mattn/go-isatty"
 
 	"github.com/khata-ledger/khata/adapters/ledger"
+	"github.com/khata-ledger/khata/adapters/statement"
 	"github.com/khata-ledger/khata/cmd/ledger/bench"
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/projections"
 )
 
@@ -30,7 +34,8 @@ type benchCommand struct {
 	JSON       bool          `name:"json" help:"Print JSON for machines."`
 	For        time.Duration `default:"3s" help:"How long one measurement takes."`
 	Rounds     int           `default:"3" help:"How often each measurement and its limit are taken, in turn."`
-	Events     int64         `default:"1000000" help:"Up to how many events grow goes; it also measures at 1,000, 100,000, 1,000,000 and 10,000,000."`
+	Events     *int64        `help:"Up to how many events grow goes (1,000,000; it also measures at 1,000, 100,000, 1,000,000 and 10,000,000), and how many the log of audit has (200,000)." placeholder:"N"`
+	Lines      int64         `default:"100000" help:"Lines of the statement."`
 	Batch      int           `default:"1000" help:"Payouts that a caller of many submits at once."`
 	Large      int           `default:"100000" help:"Payouts of the batch beside which single payouts are measured."`
 	Wallets    int           `default:"10000" help:"Wallets of append on many wallets."`
@@ -47,8 +52,13 @@ func (c *benchCommand) Run(ctx context.Context, t *terminal) (err error) {
 		return err
 	}
 	opts := bench.Options{
-		Scenarios: c.Scenarios, For: c.For, Rounds: c.Rounds, Events: c.Events, Rate: c.Rate, Keep: c.Keep,
+		Scenarios: c.Scenarios, For: c.For, Rounds: c.Rounds, Lines: c.Lines, Rate: c.Rate, Keep: c.Keep,
 		Batch: c.Batch, Large: c.Large, Wallets: c.Wallets, History: c.History, Tell: t.steps(),
+	}
+	if c.Events != nil {
+		if opts.Events = *c.Events; opts.Events == 0 { // which stands for the presets
+			opts.Events = -1
+		}
 	}
 	if err := opts.Check(); err != nil {
 		return usageError{err}
@@ -134,11 +144,28 @@ func (p benchProgram) Open(ctx context.Context, at bench.Place) (_ *bench.Book, 
 	if err != nil {
 		return nil, err
 	}
-	return &bench.Book{Log: s.log, Vault: s.vault, Tail: log, Ledger: l, Views: views, Close: func() error {
+	b := &bench.Book{Log: s.log, Vault: s.vault, Tail: log, Ledger: l, Views: views, Close: func() error {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), closeWithin)
 		defer cancel()
 		return errors.Join(l.Close(ctx), s.Close())
-	}}, nil
+	}}
+	b.Statement = func(ctx context.Context, w io.Writer, merchantID string, from, to time.Time) (int64, error) {
+		d, err := statementOf(ctx, views, projections.StatementFilter{Account: wallet.AccountAvailable(merchantID), Currency: money.INR, From: from, To: to})
+		if err != nil {
+			return 0, err
+		}
+		return writeStatement(ctx, w, statement.CSV, d)
+	}
+	proofs := notary{&prover{stores: s, views: views}}
+	b.Prove = func(ctx context.Context, subject string) ([]byte, string, error) {
+		file, err := proofs.Include(ctx, subject, nil)
+		if err != nil {
+			return nil, "", err
+		}
+		key, err := proofs.Key(ctx)
+		return file, key, err
+	}
+	return b, nil
 }
 
 // Verify is `ledger verify`.

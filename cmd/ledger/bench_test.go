@@ -26,7 +26,7 @@ import (
 )
 
 // quickly are the flags of a benchmark that proves that it works, and measures nothing.
-var quickly = []string{"--for", "30ms", "--rounds", "1", "--events", "1500", "--batch", "50", "--wallets", "40", "--history", "400", "--large", "600", "--rate", "2000"}
+var quickly = []string{"--for", "30ms", "--rounds", "1", "--events", "1500", "--batch", "50", "--wallets", "40", "--history", "400", "--large", "600", "--lines", "300", "--rate", "2000"}
 
 // runBench runs `ledger bench` in this process.
 func runBench(t *testing.T, db string, args ...string) (code int, stdout, stderr string) {
@@ -142,6 +142,14 @@ func TestBenchOnSQLite(t *testing.T) {
 	if l := lines["grow/at_1500"]; l.Events != 1500 || l.RateToFirst <= 0 {
 		t.Errorf("%+v", l)
 	}
+	if l := lines["statement/statement_csv"]; l.Count != 300 || l.ResidentPeakMiB <= 0 || l.Ratio <= 0 {
+		t.Errorf("%+v", l)
+	}
+	for _, name := range []string{"trial_value", "trial_recording", "include", "verify_log", "verify_views"} {
+		if l := lines["audit/"+name]; l.Events < 1500 || l.Events > 1510 || l.Limit == "" || l.LimitPerSecond <= 0 {
+			t.Errorf("%+v", l)
+		}
+	}
 	if l := lines["replay/fold_wallet"]; l.Count != 1+3*400 { // a funding, three records of each payout
 		t.Errorf("%+v", l)
 	}
@@ -150,8 +158,8 @@ func TestBenchOnSQLite(t *testing.T) {
 func TestBenchOnPostgres(t *testing.T) {
 	t.Parallel()
 	db := testpg.DSN(t)
-	report := reported(t, db, "append", "settle", "classic")
-	holdsUp(t, report, "classic", "append", "settle")
+	report := reported(t, db, "append", "settle", "classic", "statement", "audit")
+	holdsUp(t, report, "classic", "append", "settle", "statement", "audit")
 	if report.Store.Kind != "postgres" || report.Store.Partitions != 4 || report.Store.Fsync == "" || report.Store.SharedBuffers == "" {
 		t.Errorf("%+v", report.Store)
 	}
@@ -209,6 +217,7 @@ func TestBenchUsage(t *testing.T) {
 		{[]string{"--for", "0s"}, "--for must be positive"},
 		{[]string{"--rounds", "0"}, "--rounds must be at least 1"},
 		{[]string{"--events", "0"}, "--events must be at least 1"},
+		{[]string{"--lines", "0"}, "--lines must be at least 1"},
 		{[]string{"--wallets", "0"}, "must be at least 1"},
 		{[]string{"--large", "100001"}, "must have 1 to 100000 payouts"},
 		{[]string{"--rate=-1"}, "--rate must not be negative"},
@@ -264,7 +273,7 @@ func TestBenchInterrupted(t *testing.T) {
 	defer cancel()
 	begun := false
 	_, err := bench.Run(ctx, benchProgram{&terminal{io.Discard, io.Discard}}, benchLocation(dir), bench.Options{
-		Scenarios: []string{"append"}, For: time.Hour, Rounds: 1, Events: 1, Batch: 10, Large: 100, Wallets: 10, History: 1,
+		Scenarios: []string{"append"}, For: time.Hour, Rounds: 1, Events: 1, Batch: 10, Large: 100, Lines: 1, Wallets: 10, History: 1,
 		Tell: func(step string) {
 			if strings.Contains(step, "round 1") {
 				begun = true
@@ -310,7 +319,7 @@ func (p *thief) Verify(context.Context, bench.Place) ([]ledger.Check, error) {
 func TestBenchFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
 	report, err := bench.Run(t.Context(), &thief{benchProgram: benchProgram{&terminal{io.Discard, io.Discard}}}, benchLocation(t.TempDir()), bench.Options{
-		Scenarios: []string{"append"}, For: 10 * time.Millisecond, Rounds: 1, Events: 1, Batch: 10, Large: 100, Wallets: 10, History: 1,
+		Scenarios: []string{"append"}, For: 10 * time.Millisecond, Rounds: 1, Events: 1, Batch: 10, Large: 100, Lines: 1, Wallets: 10, History: 1,
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -201,7 +201,8 @@ func TestHelpOfEveryCommand(t *testing.T) {
 		if got.code != 0 || got.stderr != "" || !strings.Contains(usage, strings.Join(words, " ")) || !strings.Contains(got.stdout, leaf.Help) && len(leaf.Help) < 80 {
 			t.Errorf("%v --help: %+v", words, got)
 		}
-		storeless := slices.Contains([]string{"version", "sandbox", "batch"}, words[0]) || strings.Join(words, " ") == "proof verify" // which works offline
+		storeless := slices.Contains([]string{"version", "sandbox", "batch"}, words[0]) ||
+			slices.Contains([]string{"proof verify", "dispute verify"}, strings.Join(words, " ")) // which work offline
 		if !storeless && !strings.Contains(got.stdout, "--db=") {
 			t.Errorf("%v --help does not show --db", words)
 		}

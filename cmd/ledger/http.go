@@ -19,10 +19,6 @@ func (s *server) handler(zone *time.Location) (http.Handler, error) {
 	if err != nil {
 		return nil, err
 	}
-	docs, err := httpapi.Docs(klyropay.OpenAPI())
-	if err != nil {
-		return nil, fmt.Errorf("the API reference: %w", err)
-	}
 	s.ready = httpapi.NewReadiness(s.logger, readyWithin,
 		httpapi.Check{Name: "store", Probe: s.storeReachable},
 		httpapi.Check{Name: "views", Probe: s.viewsNear})
@@ -33,17 +29,36 @@ func (s *server) handler(zone *time.Location) (http.Handler, error) {
 		return nil, err
 	}
 	dialect.Register(rt)
-	s.operators().Register(rt)
+	s.operators(zone).Register(rt)
 	rt.Handle(http.MethodGet, "/healthz", httpapi.Quietly(http.HandlerFunc(httpapi.Alive)))
 	rt.Handle(http.MethodGet, "/readyz", httpapi.Quietly(s.ready))
 	rt.Handle(http.MethodGet, "/metrics", httpapi.Quietly(promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})))
-	rt.Handle(http.MethodGet, "/docs", docs)
-	rt.Handle(http.MethodGet, "/openapi/klyropay.yaml", httpapi.Spec(klyropay.OpenAPI()))
+	if err := document(rt); err != nil {
+		return nil, fmt.Errorf("the API reference: %w", err)
+	}
 	rt.Mount("/gateways/", s.inbound)
 	if s.bank != nil && s.bank.server != nil {
 		rt.Mount("/sandbox/", s.bank.server)
 	}
 	return &httpapi.Front{Next: rt, Logger: s.logger, Metrics: metrics, Trusted: prefixes(s.cfg.TrustedProxy)}, nil
+}
+
+// document serves the descriptions of the APIs, and a page of each.
+func document(rt *httpapi.Router) error {
+	merchants := httpapi.Reference{Name: "KlyroPay API", Page: "/docs", Spec: "/openapi/klyropay.yaml"}
+	operators := httpapi.Reference{Name: "Operator API", Page: "/docs/operator", Spec: "/openapi/operator.yaml"}
+	for _, api := range []struct {
+		spec      []byte
+		at, other httpapi.Reference
+	}{{klyropay.OpenAPI(), merchants, operators}, {ops.OpenAPI(), operators, merchants}} {
+		page, err := httpapi.Docs(api.spec, api.at, api.other)
+		if err != nil {
+			return fmt.Errorf("%s: %w", api.at.Name, err)
+		}
+		rt.Handle(http.MethodGet, api.at.Page, page)
+		rt.Handle(http.MethodGet, api.at.Spec, httpapi.Spec(api.spec))
+	}
+	return nil
 }
 
 // noGateway stands in events for the gateway of a server that has none.
@@ -68,10 +83,18 @@ func (s *server) dialect(zone *time.Location) (*klyropay.API, error) {
 }
 
 // operators is the operator API.
-func (s *server) operators() *ops.API {
+func (s *server) operators(zone *time.Location) *ops.API {
 	return ops.New(
-		ops.Ports{Views: s.views, Deliveries: deliveries{s.webhooks}, Timeline: timeline{s.ledger}, Merchants: s.ledger, Batches: s.batches, Books: s.views},
-		ops.Options{RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit, Logger: s.logger})
+		ops.Ports{
+			Views: s.views, Deliveries: deliveries{s.webhooks}, Timeline: timeline{s.ledger}, Merchants: s.ledger, Batches: s.batches, Books: s.views,
+			Periods: closings{s.views, s.ledger},
+			Auditor: auditor{s.stores.log, s.views, s.ledger}, Prover: notary{&prover{stores: s.stores, views: s.views}},
+			Packer: disputePacker{s}, Disputes: disputeDesk{s.views, s.ledger},
+			Reconciliation: reconcileDesk{newReconciling(s.stores, s.ledger, s.views, zone), zone},
+		},
+		ops.Options{
+			RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit, Exports: s.cfg.Exports, Stopping: s.exports, Logger: s.logger,
+		})
 }
 
 func (s *server) storeReachable(ctx context.Context) (string, error) {

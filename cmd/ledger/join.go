@@ -34,6 +34,7 @@ func (s *server) join(ctx context.Context, base string) (err error) {
 	if err := s.stores.openViewsDatabase(ctx, true); err != nil {
 		return err
 	}
+	s.stores.makeRoom(s.cfg.Exports)
 	s.views, err = projections.Open(ctx, s.stores.views, projections.Dialect(s.stores.dialect), s.stores.log, s.tail,
 		projections.Options{Logger: s.logger.With("part", "views")})
 	if err != nil {

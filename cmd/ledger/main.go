@@ -20,25 +20,27 @@ import (
 // commandLine is the whole command line; see docs/operations.md. Each flag is also an environment variable, LEDGER_ and
 // its name in capitals.
 type commandLine struct {
-	Serve    serveCommand    `cmd:"" help:"Run the server."`
-	Migrate  migrateCommand  `cmd:"" help:"Bring the store's schema up to date."`
-	Merchant merchantCommand `cmd:"" help:"Make, show and change merchants."`
-	Operator operatorCommand `cmd:"" help:"Make, list and revoke operators."`
-	Wallet   walletCommand   `cmd:"" help:"Show and adjust wallets."`
-	Suspense suspenseCommand `cmd:"" help:"Payments that fit no payin: list, credit, refund."`
-	Payout   payoutCommand   `cmd:"" help:"Resolve payouts that no bank answers."`
-	Batch    batchCommand    `cmd:"" help:"Submit files of payouts to a server, and watch them."`
-	Callback callbackCommand `cmd:"" help:"List and resend callbacks."`
-	Replay   replayCommand   `cmd:"" help:"Show the events of a payment, wallet or merchant, with balances."`
-	Proof    proofCommand    `cmd:"" help:"Signed checkpoints of the log, and proofs that others can verify."`
-	Verify   verifyCommand   `cmd:"" help:"Check the log and the views."`
-	Audit    auditCommand    `cmd:"" help:"For finance teams: the books, at any moment, from the log alone."`
-	Rebuild  rebuildCommand  `cmd:"" help:"Build views anew beside the serving ones, then switch."`
-	Log      logCommand      `cmd:"" help:"Export and import the log."`
-	Secrets  secretsCommand  `cmd:"" help:"Back up, restore and rotate the wrapped keys."`
-	Bench    benchCommand    `cmd:"" help:"Measure the ledger, each figure beside its limit, on scratch stores."`
-	Sandbox  sandboxCommand  `cmd:"" help:"Run the sandbox bank alone."`
-	Version  versionCommand  `cmd:"" help:"Print the version."`
+	Serve     serveCommand     `cmd:"" help:"Run the server."`
+	Migrate   migrateCommand   `cmd:"" help:"Bring the store's schema up to date."`
+	Merchant  merchantCommand  `cmd:"" help:"Make, show and change merchants."`
+	Operator  operatorCommand  `cmd:"" help:"Make, list and revoke operators."`
+	Wallet    walletCommand    `cmd:"" help:"Show and adjust wallets."`
+	Suspense  suspenseCommand  `cmd:"" help:"Payments that fit no payin: list, credit, refund."`
+	Payout    payoutCommand    `cmd:"" help:"Resolve payouts that no bank answers."`
+	Batch     batchCommand     `cmd:"" help:"Submit files of payouts to a server, and watch them."`
+	Callback  callbackCommand  `cmd:"" help:"List and resend callbacks."`
+	Replay    replayCommand    `cmd:"" help:"Show the events of a payment, wallet or merchant, with balances."`
+	Proof     proofCommand     `cmd:"" help:"Signed checkpoints of the log, and proofs that others can verify."`
+	Dispute   disputeCommand   `cmd:"" help:"Disputes about payments, and packs that prove what happened."`
+	Verify    verifyCommand    `cmd:"" help:"Check the log and the views."`
+	Audit     auditCommand     `cmd:"" help:"For finance teams: the books, at any moment, from the log alone."`
+	Reconcile reconcileCommand `cmd:"" help:"Compare the books with what gateways and banks say, and settle what does not agree."`
+	Rebuild   rebuildCommand   `cmd:"" help:"Build views anew beside the serving ones, then switch."`
+	Log       logCommand       `cmd:"" help:"Export and import the log."`
+	Secrets   secretsCommand   `cmd:"" help:"Back up, restore and rotate the wrapped keys."`
+	Bench     benchCommand     `cmd:"" help:"Measure the ledger, each figure beside its limit, on scratch stores."`
+	Sandbox   sandboxCommand   `cmd:"" help:"Run the sandbox bank alone."`
+	Version   versionCommand   `cmd:"" help:"Print the version."`
 }
 
 // Exit codes.

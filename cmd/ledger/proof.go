@@ -211,14 +211,26 @@ func givenCheckpoint(path string) ([]byte, error) {
 	if err != nil {
 		return nil, err
 	}
+	last, err := lastCheckpoint(file)
+	if err == nil && last == nil {
+		return nil, fmt.Errorf("%s is empty", path)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return last, nil
+}
+
+// lastCheckpoint is the last of the checkpoints in a file; nil when it is empty. A proof.LineError names the line that is wrong.
+func lastCheckpoint(file []byte) ([]byte, error) {
 	all, lines := proof.SplitCheckpoints(file)
 	if len(all) == 0 {
-		return nil, fmt.Errorf("%s is empty", path)
+		return nil, nil
 	}
 	last := len(all) - 1
 	var line *proof.LineError
 	if _, err := proof.ReadCheckpoint(all[last]); errors.As(err, &line) {
-		return nil, fmt.Errorf("%s: line %d: %s", path, line.Line+lines[last]-1, line.Problem)
+		return nil, &proof.LineError{Line: line.Line + lines[last] - 1, Problem: line.Problem}
 	}
 	return all[last], nil
 }

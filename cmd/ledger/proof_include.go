@@ -46,7 +46,11 @@ func (p *prover) included(ctx context.Context, signed []byte, c *proof.Checkpoin
 	for i := range records {
 		r := &records[i]
 		if r.Seq > c.Trees[partition].Size {
-			return nil, fmt.Errorf("record %s is behind the checkpoint, which has %d records of its partition", r.Position(), c.Trees[partition].Size)
+			return nil, &domain.Error{
+				Code:    domain.Invalid,
+				Message: fmt.Sprintf("record %s is behind the checkpoint, which has %d records of its partition", r.Position(), c.Trees[partition].Size),
+				Details: map[string]string{"checkpoint": fmt.Sprintf("has %d records of the partition, and record %s is behind it", c.Trees[partition].Size, r.Position())},
+			}
 		}
 		proven[i].Record = *r
 		if proven[i].Previous, err = p.previous(ctx, r.Position()); err != nil {
@@ -56,8 +60,15 @@ func (p *prover) included(ctx context.Context, signed []byte, c *proof.Checkpoin
 			return nil, fmt.Errorf("the path of record %s: %w", r.Position(), err)
 		}
 	}
-	return proof.Inclusion(signed, proven)
+	made, err := proof.Inclusion(signed, proven)
+	if err != nil {
+		return nil, fmt.Errorf("%w: %w", errNotIncluded, err)
+	}
+	return made, nil
 }
+
+// errNotIncluded is a finding: a record is not what was signed.
+var errNotIncluded = errors.New("the log does not lead to the checkpoint")
 
 // previous is the hash that a record stands on.
 func (p *prover) previous(ctx context.Context, at eventstore.Position) (eventstore.Hash, error) {
@@ -150,7 +161,8 @@ func bounded(subject string, records []eventstore.Record) error {
 		size += len(records[i].Data) + len(records[i].Meta)
 	}
 	if len(records) > maxProven || size > maxProvenBytes {
-		return errors.New(subject + fmt.Sprintf(" has more than %d records or %d MiB: prove its payments, or single positions", maxProven, maxProvenBytes>>20))
+		problem := fmt.Sprintf("has more than %d records or %d MiB: prove its payments, or single positions", maxProven, maxProvenBytes>>20)
+		return &domain.Error{Code: domain.Invalid, Message: subject + " " + problem, Details: map[string]string{"subject": problem}}
 	}
 	return nil
 }

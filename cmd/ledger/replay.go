@@ -18,6 +18,7 @@ type replayCommand struct {
 	storeFlags `embed:""`
 	Subject    string    `arg:"" help:"A transaction, hold, batch, merchant or operator id, or a wallet's stream (wallet:mer_x:INR)."`
 	Until      untilFlag `help:"Show what had happened by then: a time (RFC 3339) by recording date, or a position (P:SEQ), with what stands there." placeholder:"TIME|POSITION"`
+	Diff       rulesFlag `help:"Replay under other rules too, and show the first difference: a fee plan as merchant set-plan takes it (plan:FILE), a version of the merchant's own plan (plan:N), or another release of ledger (the path of the program, on the same store)." placeholder:"plan:FILE|plan:N|PROGRAM"`
 	JSON       bool      `name:"json" help:"Print JSON for machines."`
 }
 
@@ -38,6 +39,14 @@ func (u *untilFlag) UnmarshalText(text []byte) (err error) {
 	return nil
 }
 
+// within tells whether a record about subject is not behind the moment. A position in another partition than the subject's is wrong usage.
+func (u *untilFlag) within(subject string, at eventstore.Position, recordedAt time.Time) (bool, error) {
+	if u.position.Seq > 0 && at.Partition != u.position.Partition {
+		return false, usagef("--until %s: what is about %s stands in partition %d", u.position, subject, at.Partition)
+	}
+	return (u.position.Seq == 0 || at.Seq <= u.position.Seq) && (u.at.IsZero() || !recordedAt.After(u.at)), nil
+}
+
 // errUntil ends a timeline at --until.
 var errUntil = errors.New("the rest is later")
 
@@ -45,12 +54,14 @@ var errUntil = errors.New("the rest is later")
 func (c *replayCommand) timeline(ctx context.Context, l *ledger.Ledger, each func(ledger.Moment) error) error {
 	err := l.Timeline(ctx, c.Subject, func(m ledger.Moment) error {
 		at, err := eventstore.ParsePosition(m.Position)
+		if err != nil {
+			return err
+		}
+		in, err := c.Until.within(c.Subject, at, m.RecordedAt)
 		switch {
 		case err != nil:
 			return err
-		case c.Until.position.Seq > 0 && at.Partition != c.Until.position.Partition:
-			return usagef("--until %s: what is about %s stands in partition %d", c.Until.position, c.Subject, at.Partition)
-		case c.Until.position.Seq > 0 && at.Seq > c.Until.position.Seq, !c.Until.at.IsZero() && m.RecordedAt.After(c.Until.at):
+		case !in:
 			return errUntil
 		}
 		return each(m)
@@ -63,42 +74,15 @@ func (c *replayCommand) timeline(ctx context.Context, l *ledger.Ledger, each fun
 
 // Run prints the timeline while it is read: a wallet may have millions of events.
 func (c *replayCommand) Run(ctx context.Context, t *terminal) error {
-	return deciding(ctx, &c.storeFlags, t, func(_ *stores, l *ledger.Ledger) error {
+	return deciding(ctx, &c.storeFlags, t, func(s *stores, l *ledger.Ledger) error {
+		if c.Diff.text != "" {
+			return c.diff(ctx, t, s, l)
+		}
 		if c.JSON {
-			return c.printJSON(ctx, t, l)
+			return writeTimeline(t.out, c.Subject, func(each func(ledger.Moment) error) error { return c.timeline(ctx, l, each) })
 		}
 		return c.printTable(ctx, t, l)
 	})
-}
-
-// printJSON prints one object, {"subject":...,"events":[...]}, event by event.
-func (c *replayCommand) printJSON(ctx context.Context, t *terminal, l *ledger.Ledger) error {
-	subject, err := json.Marshal(c.Subject)
-	if err != nil {
-		return err
-	}
-	opened := false
-	err = c.timeline(ctx, l, func(m ledger.Moment) error {
-		separator := ",\n "
-		if !opened {
-			opened, separator = true, fmt.Sprintf(`{"subject":%s,"events":[`+"\n ", subject)
-		}
-		line, err := json.Marshal(m)
-		if err != nil {
-			return err
-		}
-		_, err = fmt.Fprintf(t.out, "%s%s", separator, line)
-		return err
-	})
-	if err != nil {
-		return err
-	}
-	if !opened { // nothing had happened by then
-		_, err = fmt.Fprintf(t.out, "{\"subject\":%s,\"events\":[]}\n", subject)
-		return err
-	}
-	_, err = fmt.Fprintln(t.out, "\n]}")
-	return err
 }
 
 func (c *replayCommand) printTable(ctx context.Context, t *terminal, l *ledger.Ledger) error {

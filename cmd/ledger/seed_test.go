@@ -22,6 +22,7 @@ import (
 //
 //	seed payin MERCHANT ASKED PAID    a payin of which another amount was paid; it goes to suspense
 //	seed payout MERCHANT AMOUNT       a payout that was sent to a bank, which has not answered
+//	seed late MERCHANT TIME AMOUNT    an adjustment with a value date of then
 //	seed batch MERCHANT REASON        a batch of one payout that was announced, and cancelled for that reason
 //	seed callbacks                    the callbacks that the log calls for, undelivered
 //	seed newer AREA                   makes the store look as if a newer program had migrated it
@@ -44,6 +45,8 @@ func seed(ctx context.Context, args []string) error {
 			return seedPayin(ctx, l, args[1], args[2], args[3])
 		case "payout":
 			return seedPayout(ctx, l, args[1], args[2])
+		case "late":
+			return seedLate(ctx, l, args[1], args[2], args[3])
 		case "batch":
 			return seedBatch(ctx, l, args[1], args[2])
 		case "callbacks":
@@ -110,6 +113,17 @@ func seedPayout(ctx context.Context, l *ledger.Ledger, merchantID, text string) 
 		return err
 	}
 	return json.NewEncoder(os.Stdout).Encode(map[string]string{"transaction_id": base.Payment})
+}
+
+func seedLate(ctx context.Context, l *ledger.Ledger, merchantID, value, amount string) error {
+	base := seedBase(merchantID, "txn_")
+	var err error
+	if base.At, err = time.Parse(time.RFC3339, value); err != nil {
+		return err
+	}
+	_, err = l.Submit(ctx, wallet.AdjustWallet{Base: base, Amount: money.MustParse(amount, money.INR), Reason: "late", Actor: "seed"},
+		eventstore.Origin{Actor: "system:seed"})
+	return err
 }
 
 func seedBatch(ctx context.Context, l *ledger.Ledger, merchantID, reason string) error {

@@ -52,6 +52,7 @@ type serveCommand struct {
 	PayeeName         string         `default:"KlyroPay" help:"Name that customers see."`
 	AcceptRestoredLog bool           `help:"Serve a log that ends before what was seen of it, after a restore of an older copy."`
 	NoMigrate         bool           `help:"Do not bring the schema up to date at start."`
+	Exports           int            `default:"2" help:"Statements, journals and other exports of operators that are made at the same time."`
 	LogLevel          slog.Level     `default:"info" help:"debug, info, warn or error."`
 	DrainNotice       time.Duration  `default:"0s" help:"How long requests are still taken after SIGTERM, for a load balancer to notice."`
 }
@@ -68,6 +69,8 @@ const (
 	recoverRetry   = 2 * time.Second
 	pruneInterval  = time.Hour
 	answersKeptFor = 7 * 24 * time.Hour
+	exportsEnd     = 15 * time.Second // at a stop, exports under way have so long: less than drainWithin
+	maxExports     = 64
 )
 
 // Validate checks what kong cannot.
@@ -91,6 +94,8 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--max-body and --max-batch-body must be at least 1 byte")
 	case c.RateLimit < 0:
 		return errors.New("--rate-limit must not be negative")
+	case c.Exports < 1 || c.Exports > maxExports:
+		return fmt.Errorf("--exports must be from 1 to %d", maxExports)
 	case c.DrainNotice < 0:
 		return errors.New("--drain-notice must not be negative")
 	}
@@ -133,6 +138,7 @@ type server struct {
 	metrics  *prometheus.Registry
 	counts   *counters
 	ready    *httpapi.Readiness
+	exports  context.Context //nolint:containedctx // ends when exports that are under way have to
 }
 
 // Run serves until ctx ends (SIGINT, SIGTERM), then drains and stops.
@@ -179,6 +185,10 @@ func (s *server) listen(ctx context.Context) (net.Listener, error) {
 // serveOn serves on a listener that listen gave, until ctx ends.
 func (s *server) serveOn(ctx context.Context, t *terminal, zone *time.Location, listener net.Listener) (err error) {
 	defer func() { err = errors.Join(err, s.stopLedger(ctx)) }()
+	exports, cut := context.WithCancel(context.WithoutCancel(ctx))
+	defer cut()
+	defer context.AfterFunc(ctx, func() { time.AfterFunc(exportsEnd, cut) })()
+	s.exports = exports
 	handler, err := s.handler(zone)
 	if err != nil {
 		return errors.Join(err, listener.Close())

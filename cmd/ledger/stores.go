@@ -244,6 +244,12 @@ func (s *stores) openViewsDatabase(ctx context.Context, renew bool) (err error) 
 	return nil
 }
 
+// makeRoom lets the pool of the views hold what so many exports read at once beside everything else: a statement by value date has a connection
+// for each partition, as long as it is sent.
+func (s *stores) makeRoom(exports int) {
+	s.views.SetMaxOpenConns(projections.Connections(s.info.Partitions) + readConnections + exports*s.info.Partitions)
+}
+
 // openLog opens the log alone.
 func (l location) openLog(ctx context.Context) (eventstore.Store, error) {
 	if l.dialect == migrations.SQLite {

@@ -7,9 +7,11 @@
 package bench
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
+	"io"
 	"runtime/pprof"
 	"slices"
 	"strings"
@@ -47,7 +49,11 @@ type Book struct {
 	Tail   *tail.Tail
 	Ledger *ledger.Ledger
 	Views  *projections.Views // nothing keeps them up to date unless their Run is called
-	Close  func() error
+	// Statement writes what a merchant can dispose of, as CSV, as `ledger audit statement` does, and counts its lines.
+	Statement func(ctx context.Context, w io.Writer, merchantID string, from, to time.Time) (lines int64, err error)
+	// Prove makes an inclusion proof, as `ledger proof include` does, and the public key with which it holds.
+	Prove func(ctx context.Context, subject string) (file []byte, key string, err error)
+	Close func() error
 }
 
 // Server is a running server.
@@ -64,7 +70,8 @@ type Options struct {
 	Scenarios []string      // all of them without one
 	For       time.Duration // of one measurement
 	Rounds    int           // of each measurement and its limit, in turn
-	Events    int64         // up to which `grow` goes
+	Events    int64         // up to which `grow` goes, and of the log of `audit`; 0: presets
+	Lines     int64         // of the statement
 	Rate      float64       // events a second under which `lag` measures; 0: half of what `settle` reached
 	Keep      bool          // leave the scratch stores where they are
 	Batch     int           // payouts that a caller of many submits at once
@@ -91,6 +98,9 @@ func scenarios() []scenario {
 		{"batch", "POST " + batchPath + ", 10,000 payouts each, until all of them are held", runBatch},
 		{"replay", "reading the log", runReplay},
 		{"lag", "from acknowledged to visible in the views", runLag},
+		{"statement", "statement of an account, to a file", runStatement},
+		{"audit", "trial balances, inclusion proofs, verify", runAudit},
+		{"reconcile", "a bank statement taken in, and matched with the books", runReconcile},
 		{"grow", "payouts by 16 callers, while the log of one hot wallet grows", runGrow},
 	}
 }
@@ -103,6 +113,15 @@ func Names() []string {
 	}
 	return names
 }
+
+// Presets of Options.Events.
+const (
+	growEvents  = 1_000_000
+	auditEvents = 200_000
+)
+
+func (o *Options) growEvents() int64  { return cmp.Or(o.Events, growEvents) }
+func (o *Options) auditEvents() int64 { return cmp.Or(o.Events, auditEvents) }
 
 // ErrUnknown means that no scenario has that name.
 var ErrUnknown = errors.New("no such scenario")
@@ -119,8 +138,10 @@ func (o *Options) Check() error {
 		return errors.New("--for must be positive")
 	case o.Rounds < 1:
 		return errors.New("--rounds must be at least 1")
-	case o.Events < 1:
+	case o.Events < 0:
 		return errors.New("--events must be at least 1")
+	case o.Lines < 1:
+		return errors.New("--lines must be at least 1")
 	case o.Large < 1 || o.Large > batch.MaxItems:
 		return fmt.Errorf("--large: a batch must have 1 to %d payouts", batch.MaxItems)
 	case o.Batch < 1 || o.Wallets < 1 || o.History < 1:
@@ -207,6 +228,8 @@ type world struct {
 	name    string
 	results *results
 	tally   tally
+	// verified is what `ledger verify` finds, where the scenario has measured that and has appended nothing behind it; else nil.
+	verified []ledger.Check
 }
 
 func (w *world) tell(format string, args ...any) {

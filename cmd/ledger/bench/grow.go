@@ -36,7 +36,7 @@ func runGrow(ctx context.Context, w *world) (lines []Line, err error) {
 	if err := w.fundHot(ctx, b); err != nil {
 		return nil, err
 	}
-	for _, size := range growSizes(w.opts.Events) {
+	for _, size := range growSizes(w.opts.growEvents()) {
 		if size <= w.tally.records.Load() {
 			continue
 		}
