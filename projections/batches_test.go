@@ -248,13 +248,13 @@ func TestABuildOfBatchesIsCheckedBeforeItServes(t *testing.T) {
 	v := b.views(db, at.dialect, quick)
 	mustReach(t, v)
 	before, _ := v.standing()
-	for n, spoil := range []string{
+	for _, spoil := range []string{
 		"DELETE FROM batches_%d", "DELETE FROM batch_items_%d WHERE item = 3", "UPDATE batch_items_%d SET amount = amount + 1 WHERE item = 3",
 		"DELETE FROM batch_refusals_%d WHERE item = 2",
 	} {
 		err := v.Rebuild(t.Context(), []string{"batches"}, func(done, total int64) {
 			if done == total {
-				if _, err := db.Exec(fmt.Sprintf(spoil, n+2)); err != nil {
+				if _, err := db.Exec(fmt.Sprintf(spoil, building(t, db))); err != nil {
 					t.Error(err)
 				}
 			}

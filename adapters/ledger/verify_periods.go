@@ -72,7 +72,7 @@ func (p *periods) find(ctx context.Context, log Auditable, heads []eventstore.He
 		}
 		return false, nil
 	})
-	if errors.Is(err, eventstore.ErrBroken) { // which the other checks say
+	if errors.Is(err, eventstore.ErrBroken) || errors.Is(err, eventstore.ErrConflict) { // damaged, or cut behind its index: the other checks say so
 		err = nil
 	}
 	for _, c := range p.closes {

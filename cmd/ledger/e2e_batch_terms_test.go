@@ -136,7 +136,9 @@ func TestBatchAtomic(t *testing.T) {
 		}
 		w.fund(m, "1010.00")
 		b := w.askBatch(m, "submit", file, "--mode", "atomic")
-		w.wantBalance(m, "0.00", "304010.00")
+		if available, _ := w.balance(m); available != "0.00" { // of what is locked, the bank may have paid the first by now
+			t.Errorf("%s are left", available)
+		}
 		for range 2 {
 			time.Sleep(100 * time.Millisecond)
 			w.kill()
