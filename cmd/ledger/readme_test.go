@@ -57,7 +57,8 @@ func TestREADME(t *testing.T) {
 	for i, b := range blocks {
 		fmt.Fprintf(&script, "echo; echo '== %d'\n%s", i, b[1])
 	}
-	pasted := strings.NewReplacer("127.0.0.1:8080", w.addr, "klyro_...", key, "payin.json", filepath.Join(dir, "payin.json"), "salaries.csv", filepath.Join(dir, "salaries.csv")).Replace(script.String())
+	pasted := strings.NewReplacer("127.0.0.1:8080", w.addr, "klyro_...", key, "payin.json", filepath.Join(dir, "payin.json"), "salaries.csv", filepath.Join(dir, "salaries.csv"),
+		"ledger.pub", filepath.Join(dir, "ledger.pub"), "pack.zip", filepath.Join(dir, "pack.zip")).Replace(script.String())
 	shell := exec.Command("bash", "-c", pasted)
 	shell.Dir, shell.Env = root, env
 	out, err := shell.CombinedOutput()
@@ -65,7 +66,7 @@ func TestREADME(t *testing.T) {
 		t.Fatalf("the README's commands: %v\n%s", err, out)
 	}
 	for i, want := range []string{
-		"", `"status":"pending"`, `"status":"success"`, `"balance":4950.00,"locked_balance":0.00`, `"net_amount":1010.00`, "completed", "payout.succeeded",
+		"", `"status":"pending"`, `"status":"success"`, `"balance":4950.00,"locked_balance":0.00`, `"net_amount":1010.00`, "completed", "payout.succeeded", "It proves",
 	} {
 		block := section(out, i)
 		if !strings.Contains(block, want) {
