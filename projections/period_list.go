@@ -17,7 +17,7 @@ type Period struct {
 	books.Closed
 	Position eventstore.Position // of its record
 	ClosedAt time.Time
-	Request  *PeriodRequest // to reopen it; nil: none
+	Request  *PeriodRequest // to reopen it, that was approved or waits for another person; nil: none
 	Reopened time.Time      // zero: it stands
 	Reopener string         // who approved that
 	Late     []LateTotal    // of a close that stands: what was recorded behind it with a value date in the period; by currency
@@ -48,7 +48,7 @@ func (v *Views) periods(ctx context.Context) ([]Period, error) {
 	if err != nil {
 		return nil, err
 	}
-	requests, err := query(ctx, v, periods{}, requestTable, "ORDER BY number")
+	requests, err := query(ctx, v, periods{}, requestTable, "ORDER BY seq")
 	if err != nil {
 		return nil, err
 	}
@@ -62,11 +62,16 @@ func (v *Views) periods(ctx context.Context) ([]Period, error) {
 			return nil, err
 		}
 		p := &all[i]
-		if n := slices.IndexFunc(requests, func(r requestRow) bool { return r.number == closes[i].number }); n >= 0 {
-			p.Request = &PeriodRequest{requests[n].reason, requests[n].actor, instant(requests[n].recordedAt)}
+		reopened := slices.IndexFunc(reopenings, func(r reopenRow) bool { return r.number == closes[i].number })
+		for n := range requests {
+			r := &requests[n]
+			dropped := closes[len(closes)-1].seq > r.seq // by a close behind it; but the last one may have been approved before that
+			if r.number == closes[i].number && (reopened >= 0 || !dropped) {
+				p.Request = &PeriodRequest{r.reason, r.actor, instant(r.recordedAt)}
+			}
 		}
-		if n := slices.IndexFunc(reopenings, func(r reopenRow) bool { return r.number == closes[i].number }); n >= 0 {
-			p.Reopened, p.Reopener = instant(reopenings[n].recordedAt), reopenings[n].actor
+		if reopened >= 0 {
+			p.Reopened, p.Reopener = instant(reopenings[reopened].recordedAt), reopenings[reopened].actor
 			continue
 		}
 		if p.Late, err = v.late(ctx, p); err != nil {

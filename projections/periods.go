@@ -15,8 +15,8 @@ import (
 type periods struct{}
 
 func (periods) name() string   { return "periods" }
-func (periods) version() int64 { return 1 }
-func (periods) shape() int64   { return 1 }
+func (periods) version() int64 { return 2 }
+func (periods) shape() int64   { return 2 }
 func (periods) schemas() []*schema {
 	return []*schema{&closeTable.schema, &requestTable.schema, &reopenTable.schema}
 }
@@ -50,13 +50,14 @@ var closeTable = newTable(schema{name: "period_closes", key: 1}, []column[closeR
 	{"actor", func(r *closeRow) any { return &r.actor }},
 })
 
-// requestRow asks for a close to be reopened.
+// requestRow asks for a close to be reopened. A close may have several: what is asked for is dropped by the next close, and may be asked for
+// again when that one has been reopened.
 type requestRow struct {
 	number, seq, recordedAt int64
 	reason, actor           string
 }
 
-var requestTable = newTable(schema{name: "period_requests", key: 1}, []column[requestRow]{
+var requestTable = newTable(schema{name: "period_requests", key: 2}, []column[requestRow]{
 	{"number", func(r *requestRow) any { return &r.number }},
 	{"seq", func(r *requestRow) any { return &r.seq }},
 	{"recorded_at", func(r *requestRow) any { return &r.recordedAt }},

@@ -2,6 +2,9 @@ package ops
 
 import (
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
 	"fmt"
 	"net/http"
 	"slices"
@@ -11,6 +14,7 @@ import (
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/executor"
 	"github.com/khata-ledger/khata/projections"
 )
 
@@ -133,13 +137,24 @@ func DisputeOf(p *wallet.Payment, id string, entry *projections.DisputeEntry, no
 
 // disputed is the answer of a change: the dispute and the wallet after it.
 type disputed struct {
-	Dispute Dispute  `json:"dispute"`
-	Wallet  Balances `json:"wallet"`
+	Dispute Dispute   `json:"dispute"`
+	Wallet  *Balances `json:"wallet,omitempty"` // none in the answer to a repeated Idempotency-Key
 }
 
-// submitDispute carries a command out, and answers with what it has made of the dispute.
+// submitDispute carries a command out, and answers with what it has made of the dispute. What was asked for under the same Idempotency-Key before is not
+// done again: the answer is the dispute as it is now.
 func (a *API) submitDispute(r *http.Request, by merchant.Operator, c wallet.Command, id string, entry *projections.DisputeEntry, o eventstore.Origin) (any, error) {
+	key, err := idempotencyKey(r, by)
+	if err != nil {
+		return nil, err
+	}
+	o.IdempotencyKey = key
 	p, w, err := a.ports.Disputes.Submit(r.Context(), c, o)
+	var taken *executor.DuplicateError
+	if key != "" && errors.As(err, &taken) && taken.Key == key {
+		d, err := a.ports.Disputes.Dispute(r.Context(), id)
+		return disputed{Dispute: NewDispute(&d, a.opts.Clock())}, err
+	}
 	if err != nil {
 		return nil, err
 	}
@@ -148,7 +163,33 @@ func (a *API) submitDispute(r *http.Request, by merchant.Operator, c wallet.Comm
 		return nil, err
 	}
 	a.opts.Logger.Info("a dispute is changed", "request_id", o.Request, "operator", by.ID, "dispute", id, "status", string(d.Status))
-	return disputed{d, Balances{Available: w.Available.Fixed(), Locked: w.Locked.Fixed(), Owed: w.Owed.Fixed()}}, nil
+	return disputed{d, &Balances{Available: w.Available.Fixed(), Locked: w.Locked.Fixed(), Owed: w.Owed.Fixed()}}, nil
+}
+
+// idempotencyKey is the request's, within what its operator asks of its path; "" without one.
+func idempotencyKey(r *http.Request, by merchant.Operator) (string, error) {
+	sent := r.Header.Values("Idempotency-Key")
+	if len(sent) == 0 {
+		return "", nil
+	}
+	if len(sent) > 1 || sent[0] == "" || len(sent[0]) > maxIdempotencyKey || !eventstore.ValidText(sent[0]) {
+		return "", domain.InvalidField("Idempotency-Key", fmt.Sprintf("must be one text of 1 to %d bytes", maxIdempotencyKey))
+	}
+	sum := sha256.Sum256([]byte(r.URL.Path + " " + sent[0]))
+	return "ops:" + by.ID + ":" + hex.EncodeToString(sum[:]), nil
+}
+
+// maxIdempotencyKey bounds an Idempotency-Key, in bytes.
+const maxIdempotencyKey = 255
+
+// disputeID is the id of a dispute that is opened: of the Idempotency-Key, so that a repeat knows it, or any.
+func (a *API) disputeID(r *http.Request, by merchant.Operator) (string, error) {
+	key, err := idempotencyKey(r, by)
+	if key == "" {
+		return a.ports.Disputes.NewID(), err
+	}
+	sum := sha256.Sum256([]byte(key))
+	return "dsp_" + hex.EncodeToString(sum[:8]), nil
 }
 
 // knownFields refuses what a body must not have.

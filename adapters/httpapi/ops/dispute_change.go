@@ -130,9 +130,13 @@ func (a *API) openDispute(r *http.Request, by merchant.Operator, s sent) (any, e
 	if err != nil {
 		return nil, err
 	}
+	name, err = a.disputeID(r, by)
+	if err != nil {
+		return nil, err
+	}
 	f := s.read()
 	c := wallet.OpenDispute{
-		Base: wallet.Base{Of: p.Of, At: a.now()}, Dispute: a.ports.Disputes.NewID(), Case: f.text("case_id", false, wallet.MaxName), PaymentID: f.text("payment_id", false, wallet.MaxName),
+		Base: wallet.Base{Of: p.Of, At: a.now()}, Dispute: name, Case: f.text("case_id", false, wallet.MaxName), PaymentID: f.text("payment_id", false, wallet.MaxName),
 		Phase: wallet.Phase(f.text("phase", true, maxText)), Reason: f.text("reason", true, wallet.MaxReason), Amount: f.amount("amount", p.Amount),
 		RespondBy: f.deadline("respond_by"), Actor: actor(by),
 	}

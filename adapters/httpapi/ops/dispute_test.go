@@ -19,6 +19,7 @@ import (
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/executor"
 	"github.com/khata-ledger/khata/projections"
 )
 
@@ -72,6 +73,9 @@ func (d *desk) Payin(_ context.Context, id string) (wallet.Payment, error) {
 }
 
 func (d *desk) Submit(_ context.Context, c wallet.Command, o eventstore.Origin) (wallet.Payment, wallet.Wallet, error) {
+	if o.IdempotencyKey != "" && slices.ContainsFunc(d.origins, func(known eventstore.Origin) bool { return known.IdempotencyKey == o.IdempotencyKey }) {
+		return wallet.Payment{}, wallet.Wallet{}, &executor.DuplicateError{Key: o.IdempotencyKey}
+	}
 	events, err := wallet.Decide(d.wallet, &d.payment, c)
 	if err != nil {
 		return wallet.Payment{}, wallet.Wallet{}, err
@@ -94,6 +98,10 @@ func (d *desk) at(logs *bytes.Buffer) func(method, path, key, body string) (int,
 	h := &httpapi.Front{Next: rt, Logger: slog.New(slog.DiscardHandler)}
 	return func(method, path, key, body string) (int, string) {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		key, once, _ := strings.Cut(key, " ")
+		if once != "" {
+			r.Header.Set("Idempotency-Key", once)
+		}
 		r.Header.Set("X-Operator-Key", key)
 		r.Header.Set("Content-Type", "application/json")
 		w := httptest.NewRecorder()
@@ -154,6 +162,33 @@ func TestDisputesEndOtherwise(t *testing.T) {
 	d = newDesk(t) // null is as if it were left out
 	if status, got := d.at(&bytes.Buffer{})("POST", "/ops/v1/transactions/txn_1/disputes", "owner", strings.Replace(openBody, `"chargeback"`, `"retrieval","hold":null`, 1)); status != http.StatusOK || !strings.Contains(got, `"held":"900.00"`) {
 		t.Errorf("%d %s", status, got)
+	}
+}
+
+// A request whose answer was lost is sent again with its key, and done once.
+func TestDisputesAreChangedOnce(t *testing.T) {
+	d := newDesk(t)
+	do := d.at(&bytes.Buffer{})
+	for range 2 {
+		if status, got := do("POST", "/ops/v1/transactions/txn_1/disputes", "owner one", openBody); status != http.StatusOK || !strings.Contains(got, `"status":"open"`) {
+			t.Fatalf("%d %s", status, got)
+		}
+	}
+	id := d.payment.Disputes[0].ID
+	do("POST", "/ops/v1/disputes/"+id+"/lose", "owner", `{"reason":"r"}`)
+	for range 2 {
+		if status, got := do("POST", "/ops/v1/disputes/"+id+"/reverse", "owner two", `{"reason":"r","amount":"400"}`); status != http.StatusOK || !strings.Contains(got, `"lost":"500.00"`) {
+			t.Errorf("%d %s", status, got)
+		}
+	}
+	if status, got := do("POST", "/ops/v1/disputes/"+id+"/reverse", "owner three", `{"reason":"r","amount":"400"}`); status != http.StatusOK || !strings.Contains(got, `"lost":"100.00"`) {
+		t.Errorf("%d %s", status, got)
+	}
+	if status, got := do("POST", "/ops/v1/disputes/"+id+"/reverse", "owner "+strings.Repeat("x", 256), `{"reason":"r","amount":"1"}`); status != http.StatusUnprocessableEntity || !strings.Contains(got, "Idempotency-Key") {
+		t.Errorf("%d %s", status, got)
+	}
+	if len(d.payment.Disputes) != 1 {
+		t.Errorf("%d disputes", len(d.payment.Disputes))
 	}
 }
 
