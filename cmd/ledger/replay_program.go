@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"maps"
+	"os"
 	"os/exec"
 	"slices"
 	"strings"
@@ -246,11 +247,9 @@ type program struct {
 
 func (c *replayCommand) startProgram(ctx context.Context) (*program, error) {
 	within, cancel := context.WithTimeout(ctx, programWithin)
-	args := []string{"replay", c.Subject, "--json", "--db", c.DB}
-	if c.MasterKeyFile != "" {
-		args = append(args, "--master-key-file", c.MasterKeyFile)
-	}
-	p := &program{path: c.Diff.program, cmd: exec.CommandContext(within, c.Diff.program, args...), cancel: cancel, stderr: &firstBytes{}, ctx: within} //nolint:gosec // the program that the user names
+	command := exec.CommandContext(within, c.Diff.program, "replay", "--json", "--", c.Subject) //nolint:gosec // the program that the user names
+	command.Env = c.programEnv()
+	p := &program{path: c.Diff.program, cmd: command, cancel: cancel, stderr: &firstBytes{}, ctx: within}
 	p.cmd.Stderr = p.stderr
 	p.cmd.WaitDelay = closeWithin
 	out, err := p.cmd.StdoutPipe()
@@ -258,11 +257,28 @@ func (c *replayCommand) startProgram(ctx context.Context) (*program, error) {
 		p.lines = json.NewDecoder(out)
 		err = p.cmd.Start()
 	}
+	if err == nil { // what the program has started may hold its end of the pipe longer than it lives
+		context.AfterFunc(within, func() { _ = out.Close() }) //nolint:errcheck // it is read, and Wait may have been faster
+	}
 	if err != nil {
 		cancel()
 		return nil, usagef("--diff %s: %w", c.Diff.text, err)
 	}
 	return p, nil
+}
+
+// programEnv is the environment of the other program: it has the store's flags, since a password in arguments would be shown to everybody on the machine,
+// and none that would have it replay something else than the whole subject.
+func (c *replayCommand) programEnv() []string {
+	env := slices.DeleteFunc(os.Environ(), func(v string) bool {
+		name, _, _ := strings.Cut(v, "=")
+		return slices.Contains([]string{"LEDGER_DB", "LEDGER_MASTER_KEY_FILE", "LEDGER_DIFF", "LEDGER_UNTIL"}, name)
+	})
+	env = append(env, "LEDGER_DB="+c.DB)
+	if c.MasterKeyFile != "" {
+		env = append(env, "LEDGER_MASTER_KEY_FILE="+c.MasterKeyFile)
+	}
+	return env
 }
 
 // next is its next line that is within limits; nil when there is none.

@@ -158,6 +158,8 @@ func (c Close) Closable(b *Books) error {
 		return domain.Errorf(domain.Stale, "%s is closed already", c.Name)
 	case closed && !c.To.After(last.To):
 		return domain.Errorf(domain.Stale, "%s ends at %s, and the books are closed up to %s, the end of %s", c.Name, instant(c.To), instant(last.To), last.Name)
+	case b.stands(c.Name): // nobody could tell the two apart by their name
+		return domain.Errorf(domain.Stale, "%s is closed already, in another time zone than %s", c.Name, c.Zone)
 	case len(b.Closes) >= MaxCloses:
 		return domain.Errorf(domain.Stale, "%d closes stand, which is the most", MaxCloses)
 	}
@@ -211,13 +213,18 @@ func (t *Trial) valid() error {
 	return nil
 }
 
+// stands tells whether a close of the period stands.
+func (b *Books) stands(name string) bool {
+	return slices.ContainsFunc(b.Closes, func(c Closing) bool { return c.Name == name })
+}
+
 // isLast refuses a period that is not the last one closed: what is behind it stands on it.
 func (b *Books) isLast(name string) error {
 	last, closed := b.Last()
 	switch {
 	case closed && last.Name == name:
 		return nil
-	case slices.ContainsFunc(b.Closes, func(c Closing) bool { return c.Name == name }):
+	case b.stands(name):
 		return domain.Errorf(domain.Stale, "only the last close can be reopened, and that is %s", last.Name)
 	}
 	return domain.Errorf(domain.NotFound, "%s is not closed", name)
@@ -312,8 +319,9 @@ func (c Adjust) decide(*Books) ([]Event, error) {
 	}}, nil
 }
 
+// samePerson compares names as people write them: capitals and blanks do not count.
 func samePerson(a, b string) bool {
-	return strings.EqualFold(strings.TrimSpace(a), strings.TrimSpace(b))
+	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
 }
 
 // text allows one line of text.

@@ -99,6 +99,9 @@ func TestClose(t *testing.T) {
 		{"a gap is covered", func(c *Close) { c.Period = period(t, "2026-04-29") }, ""},
 		{"the same again", func(c *Close) { c.Period = period(t, "2026-02") }, domain.Stale},
 		{"the same by another name", func(c *Close) { c.Period = period(t, "2026-02-28") }, domain.Stale},
+		{"the same of another zone, where it ends later", func(c *Close) {
+			c.Period = Period{Name: "2026-02", Zone: "UTC", To: time.Date(2026, 3, 1, 0, 0, 0, 0, time.UTC)}
+		}, domain.Stale},
 		{"one before", func(c *Close) { c.Period = period(t, "2026-01") }, domain.Stale},
 		{"one that has not ended", func(c *Close) { c.Period = period(t, "2026-05") }, domain.Invalid},
 		{"no period", func(c *Close) { c.Period = Period{} }, domain.Invalid},
