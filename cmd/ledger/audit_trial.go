@@ -61,7 +61,7 @@ func (c *auditTrialBalance) Run(ctx context.Context, t *terminal) error {
 		}
 		answer, err := ops.NewTrialBalance(&found, c.Zero)
 		if err == nil && !answer.Balanced {
-			answer.FirstWrong, err = whatIsWrong(ctx, views, &found)
+			answer.FirstWrong, err = ops.FirstWrong(ctx, views, &found)
 		}
 		if err == nil {
 			err = (&trialBalance{answer}).print(t, c.Format)
@@ -71,18 +71,6 @@ func (c *auditTrialBalance) Run(ctx context.Context, t *terminal) error {
 		}
 		return err
 	})
-}
-
-// whatIsWrong names the first record at which the books do not sum to zero.
-func whatIsWrong(ctx context.Context, views *projections.Views, found *projections.TrialBalance) (*ops.TrialWrong, error) {
-	first, there, err := views.FirstImbalance(ctx, found)
-	if err != nil {
-		return nil, err
-	}
-	if !there {
-		return &ops.TrialWrong{Problem: "every record balances, so the view of the journal is not what the log says: run `ledger rebuild journal`"}, nil
-	}
-	return &ops.TrialWrong{Position: first.Position.String(), Problem: fmt.Sprintf("debits less credits are %s", first.Excess)}, nil
 }
 
 func (b *trialBalance) print(t *terminal, format string) error {

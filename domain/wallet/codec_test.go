@@ -192,8 +192,12 @@ func FuzzDecode(f *testing.F) {
 
 func TestPostings(t *testing.T) {
 	const available, locked, receivable = "merchant:mer_1:available", "merchant:mer_1:locked", "merchant:mer_1:receivable"
-	dr := func(account, amount string) Posting { return Posting{Account: account, Debit: inr(amount), Credit: inr("0")} }
-	cr := func(account, amount string) Posting { return Posting{Account: account, Debit: inr("0"), Credit: inr(amount)} }
+	dr := func(account, amount string) Posting {
+		return Posting{Account: account, Debit: inr(amount), Credit: inr("0")}
+	}
+	cr := func(account, amount string) Posting {
+		return Posting{Account: account, Debit: inr("0"), Credit: inr(amount)}
+	}
 	for _, c := range []struct {
 		event Event
 		want  []Posting

@@ -41,6 +41,7 @@ type office struct {
 	cancelled  []batch.Of
 	origins    []eventstore.Origin // of changes and cancellations
 	fault      error
+	slow       chan struct{} // nil: it is not
 }
 
 func (o *office) OperatorByKeyHash(_ context.Context, hash string) (merchant.Operator, bool, error) {

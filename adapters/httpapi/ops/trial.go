@@ -18,6 +18,8 @@ import (
 type Books interface {
 	// TrialBalance returns the balances of all accounts at an instant. projections.ErrBehind.
 	TrialBalance(ctx context.Context, q projections.TrialQuery) (projections.TrialBalance, error)
+	// FirstImbalance reads the log for the first record at which a trial balance does not sum to zero; false when every record balances.
+	FirstImbalance(ctx context.Context, t *projections.TrialBalance) (projections.Imbalance, bool, error)
 }
 
 // TrialBalance is a trial balance as auditors read it.
@@ -124,8 +126,8 @@ func newTrialAccount(a *projections.AccountBalance) (TrialAccount, error) {
 }
 
 // trialBalance answers with the books as of ?at=, as known on ?known_at=, by ?by=value or recording; now, and by value, without them; with
-// ?zero=true also accounts whose balance is zero. With ?period= it is the one that the period's close has frozen. Which
-// record is at fault when they do not balance, `ledger audit trial-balance` tells: it reads the whole log.
+// ?zero=true also accounts whose balance is zero. With ?period= it is the one that the period's close has frozen. When they do not
+// balance, it names the first record at fault, as far as the log can be read for it within a request.
 func (a *API) trialBalance(r *http.Request, _ merchant.Operator) (any, error) {
 	now := eventstore.Micros(a.opts.Clock())
 	p := query(r)
@@ -155,7 +157,44 @@ func (a *API) trialBalance(r *http.Request, _ merchant.Operator) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	return NewTrialBalance(&found, zero)
+	answer, err := NewTrialBalance(&found, zero)
+	if err == nil && !answer.Balanced {
+		answer.FirstWrong, err = a.firstWrong(r.Context(), &found)
+	}
+	return answer, err
+}
+
+// firstWrongWithin bounds reading the log within a request.
+const firstWrongWithin = 20 * time.Second
+
+// firstWrong is FirstWrong as one of the exports that are under way at once, or the word how to find it.
+func (a *API) firstWrong(ctx context.Context, found *projections.TrialBalance) (*TrialWrong, error) {
+	elsewhere := &TrialWrong{Problem: "the log is too long to be read for it now: run `ledger audit trial-balance`"}
+	select {
+	case a.exports <- struct{}{}:
+		defer func() { <-a.exports }()
+	default:
+		return elsewhere, nil
+	}
+	ctx, cancel := context.WithTimeout(ctx, firstWrongWithin)
+	defer cancel()
+	wrong, err := FirstWrong(ctx, a.ports.Books, found)
+	if ctx.Err() != nil {
+		return elsewhere, nil
+	}
+	return wrong, err
+}
+
+// FirstWrong names the first record at which the books do not sum to zero.
+func FirstWrong(ctx context.Context, b Books, found *projections.TrialBalance) (*TrialWrong, error) {
+	first, there, err := b.FirstImbalance(ctx, found)
+	if err != nil {
+		return nil, err
+	}
+	if !there {
+		return &TrialWrong{Problem: "every record balances, so the view of the journal is not what the log says: run `ledger rebuild journal`"}, nil
+	}
+	return &TrialWrong{Position: first.Position.String(), Problem: fmt.Sprintf("debits less credits are %s", first.Excess)}, nil
 }
 
 // instant is a time in RFC 3339, or another one without it.
