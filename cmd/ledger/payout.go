@@ -56,7 +56,7 @@ func (c *payoutResolve) check() error {
 			return usagef("%s names one person, so it holds no comma", f.name)
 		}
 	}
-	if strings.EqualFold(strings.TrimSpace(c.Actor), strings.TrimSpace(c.SecondActor)) {
+	if domain.SamePerson(c.Actor, c.SecondActor) {
 		return usagef("--second-actor must be another person than --actor")
 	}
 	if c.Outcome == "paid" {

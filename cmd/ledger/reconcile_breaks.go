@@ -5,11 +5,11 @@ import (
 	"fmt"
 	"io"
 	"strconv"
-	"strings"
 	"text/tabwriter"
 
 	"github.com/khata-ledger/khata/adapters/reconciling"
 	"github.com/khata-ledger/khata/adapters/sheet"
+	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/reconcile"
 )
@@ -212,7 +212,7 @@ func (c *reconcileSettle) Run(ctx context.Context, t *terminal) error {
 		if err := checkText("--second-actor", c.SecondActor, maxActor); err != nil {
 			return err
 		}
-		if strings.EqualFold(strings.TrimSpace(c.SecondActor), strings.TrimSpace(actor)) {
+		if domain.SamePerson(c.SecondActor, actor) {
 			return usagef("--second-actor must be another person than --actor")
 		}
 	}

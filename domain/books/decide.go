@@ -270,7 +270,7 @@ func (c ApproveReopen) decide(b *Books) ([]Event, error) {
 
 // Another refuses an approval by the person who has asked.
 func (c ApproveReopen) Another(asked string) error {
-	if samePerson(asked, c.Actor) {
+	if domain.SamePerson(asked, c.Actor) {
 		return domain.Errorf(domain.Forbidden, "%s has asked for it: another person must approve", asked)
 	}
 	return nil
@@ -308,7 +308,7 @@ func (c Adjust) decide(*Books) ([]Event, error) {
 		return nil, domain.InvalidField("currency", fmt.Sprintf("%q is not known", c.Amount.Currency()))
 	case c.Amount.Sign() <= 0:
 		return nil, domain.InvalidField("amount", "must be more than zero")
-	case samePerson(c.Maker, c.Checker):
+	case domain.SamePerson(c.Maker, c.Checker):
 		return nil, domain.Errorf(domain.Forbidden, "%s has proposed it: another person must approve", c.Maker)
 	}
 	if _, fits := c.Amount.Minor(); !fits {
@@ -317,11 +317,6 @@ func (c Adjust) decide(*Books) ([]Event, error) {
 	return []Event{&Adjusted{
 		About: c.About, Debit: c.Debit, Credit: c.Credit, Amount: c.Amount, Currency: c.Amount.Currency(), Reason: c.Reason, Maker: c.Maker, Checker: c.Checker,
 	}}, nil
-}
-
-// samePerson compares names as people write them: capitals and blanks do not count.
-func samePerson(a, b string) bool {
-	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
 }
 
 // text allows one line of text.

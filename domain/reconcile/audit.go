@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/money"
 )
 
@@ -216,7 +217,7 @@ func (a *Audit) decided(e Event) error {
 		}
 		b.Status, b.Proposals, b.Proposal.Actor = BreakProposed, e.Number, e.Actor
 	case *SettlementApproved:
-		if b.Status != BreakProposed || e.Number != b.Proposals || samePerson(e.Actor, b.Proposal.Actor) {
+		if b.Status != BreakProposed || e.Number != b.Proposals || domain.SamePerson(e.Actor, b.Proposal.Actor) {
 			return wrong
 		}
 		b.Status = BreakApproved

@@ -3,7 +3,6 @@ package reconcile
 import (
 	"fmt"
 	"slices"
-	"strings"
 
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/books"
@@ -207,15 +206,10 @@ func (s *Source) Approve(id string, number int, actor string) ([]Event, error) {
 		return nil, domain.Errorf(domain.Stale, "proposal %d of break %s is not the last one: that is number %d, of %s", number, id, b.Proposals, b.Proposal.Actor)
 	case actor == "" || len(actor) > MaxActor:
 		return nil, domain.InvalidField("actor", fmt.Sprintf("must be 1 to %d bytes", MaxActor))
-	case samePerson(b.Proposal.Actor, actor):
+	case domain.SamePerson(b.Proposal.Actor, actor):
 		return nil, domain.Errorf(domain.Forbidden, "%s has proposed it: a second person must approve", actor)
 	}
 	return []Event{&SettlementApproved{Of: s.Of, Break: id, Number: b.Proposals, Actor: actor}}, nil
-}
-
-// samePerson compares names as people write them: capitals and blanks do not count.
-func samePerson(a, b string) bool {
-	return strings.EqualFold(strings.Join(strings.Fields(a), " "), strings.Join(strings.Fields(b), " "))
 }
 
 // OpenNarration notes that somebody reads the narration of a break's line. domain.NotFound when it has none.
