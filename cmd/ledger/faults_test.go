@@ -85,6 +85,9 @@ func (w *world) sql(area string) *sql.DB {
 	} else if area != "log" {
 		dsn = strings.TrimSuffix(dsn, ".db") + "-" + area + ".db"
 	}
+	if driver == "sqlite" {
+		dsn += "?_pragma=busy_timeout(10000)" // a process that writes, or whose end is being recovered from, has the file for a moment
+	}
 	db, err := sql.Open(driver, dsn)
 	if err != nil {
 		w.t.Fatal(err)
