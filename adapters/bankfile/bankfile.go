@@ -23,9 +23,6 @@ const (
 	CAMT053 Format = "camt053" // ISO 20022 camt.053.001.02 to .13
 )
 
-// Formats are all of them, for help and messages.
-func Formats() []Format { return []Format{CSV, MT940, CAMT053} }
-
 // Bounds that hold where Limits says nothing.
 const (
 	DefaultBytes = 256 << 20

@@ -7,16 +7,11 @@ import (
 	"unicode"
 )
 
-// detectBytes is how much of a file Detect looks at, at most.
+// detectBytes is how much of a file detect looks at, at most.
 const detectBytes = 8 << 10
 
-// Detect says in what format a file is written, by its first bytes (a few hundred are enough); "" when it is none that is known.
-func Detect(head []byte) Format {
-	f, _ := detect(head)
-	return f
-}
-
-// detect also says what a file is that cannot be read at all.
+// detect says in what format a file is written, by its first bytes (a few hundred are enough); "" when it is none that is known, or what it is
+// that cannot be read at all.
 func detect(head []byte) (f Format, refused string) {
 	head = head[:min(len(head), detectBytes)]
 	switch {

@@ -82,10 +82,7 @@ func TestFixtures(t *testing.T) {
 	for _, f := range fixtures() {
 		t.Run(f.file, func(t *testing.T) {
 			file := load(t, f.file)
-			if got := bankfile.Detect(file); got != f.format {
-				t.Errorf("detected as %q", got)
-			}
-			for _, format := range []bankfile.Format{f.format, ""} {
+			for _, format := range []bankfile.Format{f.format, ""} { // said, and detected
 				s, err := bankfile.Read(iotest.OneByteReader(bytes.NewReader(file)), format, f.options(t))
 				if err != nil {
 					t.Fatal(err)

@@ -45,9 +45,6 @@ func Decide(w *Wallet, p *Payment, c Command) ([]Event, error) {
 }
 
 func dispatch(w *Wallet, p *Payment, c Command) ([]Event, error) {
-	if events, known, err := disputed(w, p, c); known {
-		return events, err
-	}
 	switch c := c.(type) {
 	case CreatePayin:
 		return createPayin(w, c)
@@ -82,7 +79,7 @@ func dispatch(w *Wallet, p *Payment, c Command) ([]Event, error) {
 	case ReleaseBatch:
 		return releaseBatch(w, c)
 	}
-	return nil, fmt.Errorf("wallet: command %T is not known", c)
+	return disputed(w, p, c)
 }
 
 // accepts checks that a command is about this wallet.
@@ -222,12 +219,13 @@ func adjustWallet(w *Wallet, c AdjustWallet) ([]Event, error) {
 		return nil, positive(c.Amount, w.Currency)
 	case c.Amount.IsZero():
 		return nil, domain.InvalidField("amount", "must not be zero")
-	case possible(c.Amount) != nil:
-		return nil, possible(c.Amount)
 	case c.Amount.Sign() < 0:
 		if err := w.covers(c.Amount.Neg()); err != nil {
 			return nil, err
 		}
+	}
+	if err := possible(c.Amount); err != nil {
+		return nil, err
 	}
 	return []Event{&WalletAdjusted{Of: c.Of, Amount: c.Amount, Reason: c.Reason, Actor: c.Actor}}, nil
 }

@@ -101,23 +101,21 @@ func (AttachEvidence) Keys() []string  { return nil }
 func (SettleDispute) Keys() []string   { return nil }
 func (c ReportDispute) Keys() []string { return messageKeys(c.Payment, c.Message) }
 
-// disputed decides the commands of disputes. known is false for any other command.
-func disputed(w *Wallet, p *Payment, c Command) (events []Event, known bool, err error) {
+// disputed decides the commands of disputes.
+func disputed(w *Wallet, p *Payment, c Command) ([]Event, error) {
 	switch c := c.(type) {
 	case OpenDispute:
-		events, err = openDispute(w, p, c)
+		return openDispute(w, p, c)
 	case EscalateDispute:
-		events, err = escalateDispute(w, p, c)
+		return escalateDispute(w, p, c)
 	case AttachEvidence:
-		events, err = attachEvidence(p, c)
+		return attachEvidence(p, c)
 	case SettleDispute:
-		events, err = settleDispute(w, p, c)
+		return settleDispute(w, p, c)
 	case ReportDispute:
-		events, err = reportDispute(w, p, c)
-	default:
-		return nil, false, nil
+		return reportDispute(w, p, c)
 	}
-	return events, true, err
+	return nil, fmt.Errorf("wallet: command %T is not known", c)
 }
 
 // claim is what a dispute begins with, whoever opens it.
