@@ -131,11 +131,14 @@ func (a *API) periodNow(ctx context.Context, name string) (any, error) {
 
 // closePeriod closes {"period":"2026-03"}, of days of "time_zone", or of DefaultZone.
 func (a *API) closePeriod(r *http.Request, by merchant.Operator, s sent) (any, error) {
-	fields, err := textsOf(s.fields, "period", "time_zone")
-	if err != nil {
+	if err := s.knownFields("period", "time_zone"); err != nil {
 		return nil, err
 	}
-	name := fields["time_zone"]
+	f := s.read()
+	period, name := f.text("period", false, maxText), f.text("time_zone", false, maxText)
+	if err := f.err(); err != nil {
+		return nil, err
+	}
 	if name == "" {
 		name = DefaultZone
 	}
@@ -143,7 +146,7 @@ func (a *API) closePeriod(r *http.Request, by merchant.Operator, s sent) (any, e
 	if err != nil || name == "Local" { // the server's own is nobody's business
 		return nil, domain.InvalidField("time_zone", "is not known")
 	}
-	p, err := books.ParsePeriod(fields["period"], zone)
+	p, err := books.ParsePeriod(period, zone)
 	if err != nil {
 		return nil, err
 	}
@@ -167,7 +170,7 @@ func (a *API) requestReopen(r *http.Request, by merchant.Operator, s sent) (any,
 
 // approveReopen reopens a period that another operator has asked for. Its body is an empty object.
 func (a *API) approveReopen(r *http.Request, by merchant.Operator, s sent) (any, error) {
-	if _, err := textsOf(s.fields); err != nil {
+	if err := s.knownFields(); err != nil {
 		return nil, err
 	}
 	return a.reopen(r, by, s, "a period is reopened", books.ApproveReopen{
@@ -189,26 +192,6 @@ func conflict(err error) error {
 		return &Refuted{Problem: err.Error()}
 	}
 	return err
-}
-
-// textsOf reads an object whose fields are all texts, and known.
-func textsOf(object httpapi.Object, names ...string) (map[string]string, error) {
-	texts := map[string]string{}
-	for _, name := range names {
-		switch m := object.Get(name); m.Kind {
-		case httpapi.Absent:
-		case httpapi.String:
-			texts[name] = m.Text
-		default:
-			return nil, domain.InvalidField(name, "must be a string")
-		}
-	}
-	for _, m := range object {
-		if _, known := texts[m.Name]; !known {
-			return nil, domain.InvalidField(m.Name, "is not known")
-		}
-	}
-	return texts, nil
 }
 
 // frozenBalance answers with the trial balance that the last close of ?period= has frozen, read anew.
