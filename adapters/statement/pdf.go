@@ -141,12 +141,12 @@ func (p *pdfRenderer) line(l line) error {
 	}
 	right := x + widthDate + widthText
 	if !l.Debit.IsZero() {
-		p.at(right, y, widthAmount, rowHeight, Grouped(l.Debit), "R")
+		p.at(right, y, widthAmount, rowHeight, l.Debit.Grouped(), "R")
 	}
 	if !l.Credit.IsZero() {
-		p.at(right+widthAmount, y, widthAmount, rowHeight, Grouped(l.Credit), "R")
+		p.at(right+widthAmount, y, widthAmount, rowHeight, l.Credit.Grouped(), "R")
 	}
-	p.at(right+2*widthAmount, y, widthBalance, rowHeight, Grouped(l.Balance), "R")
+	p.at(right+2*widthAmount, y, widthBalance, rowHeight, l.Balance.Grouped(), "R")
 	p.font("", 6)
 	p.doc.SetTextColor(90, 90, 90)
 	p.at(x, y+rowHeight, widthDate, noteHeight, "value "+l.ValueAt.In(p.d.Zone).Format("02 Jan 2006"), "L")
@@ -220,10 +220,10 @@ func (p *pdfRenderer) sum(what string, of *totals, balance *money.Amount) {
 	p.doc.CellFormat(widthDate+widthText, totalRow, what, "", 0, "L", false, 0, "")
 	debit, credit, behind := "", "", ""
 	if of != nil {
-		debit, credit = Grouped(of.debit), Grouped(of.credit)
+		debit, credit = of.debit.Grouped(), of.credit.Grouped()
 	}
 	if balance != nil {
-		behind = Grouped(*balance)
+		behind = balance.Grouped()
 	}
 	p.doc.CellFormat(widthAmount, totalRow, debit, "", 0, "R", false, 0, "")
 	p.doc.CellFormat(widthAmount, totalRow, credit, "", 0, "R", false, 0, "")

@@ -184,7 +184,7 @@ func happened(account string, l *projections.StatementLine) string {
 	switch l.Type {
 	case "payin.succeeded":
 		if available && !l.Commission.IsZero() {
-			return "Payin of " + Grouped(l.Amount) + " less commission " + Grouped(l.Commission)
+			return "Payin of " + l.Amount.Grouped() + " less commission " + l.Commission.Grouped()
 		}
 		return "Payin received"
 	case "payin.suspended":
@@ -195,7 +195,7 @@ func happened(account string, l *projections.StatementLine) string {
 		return because("Payment from suspense sent back", l.Reason)
 	case "payout.initiated":
 		if available && !l.Commission.IsZero() {
-			return payout(l) + ", " + Grouped(l.Amount) + " with commission " + Grouped(l.Commission)
+			return payout(l) + ", " + l.Amount.Grouped() + " with commission " + l.Commission.Grouped()
 		}
 		return payout(l)
 	case "payout.succeeded":
@@ -228,6 +228,14 @@ func happened(account string, l *projections.StatementLine) string {
 		return because("Lost dispute given back", l.Reason)
 	case "dispute.closed":
 		return because("Dispute closed, released", l.Reason)
+	case "refund.initiated":
+		return because("Refund to the customer, held", l.Reason)
+	case "refund.succeeded":
+		return "Refund to the customer, made"
+	case "refund.failed":
+		return because("Refund to the customer, not made and given back", l.Reason)
+	case "refund.paid_after_failure":
+		return "Refund to the customer, made after it was given back"
 	case "batch.held":
 		return "Held for payout batch " + l.Batch
 	case "batch.released":
@@ -253,29 +261,4 @@ func because(what, reason string) string {
 		reason = strings.ReplaceAll(reason, "_", " ")
 	}
 	return what + ": " + reason
-}
-
-// Grouped is an amount as people read it: rupees by lakh and crore (12,34,567.00), other currencies by thousands.
-func Grouped(a money.Amount) string {
-	fixed := a.Fixed()
-	sign := ""
-	if rest, negative := strings.CutPrefix(fixed, "-"); negative {
-		sign, fixed = "-", rest
-	}
-	whole, decimals, point := strings.Cut(fixed, ".")
-	size := 3
-	if a.Currency() == money.INR {
-		size = 2 // but for the last three digits
-	}
-	if len(whole) > 3 {
-		groups := whole[len(whole)-3:]
-		for whole = whole[:len(whole)-3]; len(whole) > size; whole = whole[:len(whole)-size] {
-			groups = whole[len(whole)-size:] + "," + groups
-		}
-		whole += "," + groups
-	}
-	if point {
-		decimals = "." + decimals
-	}
-	return sign + whole + decimals
 }

@@ -10,27 +10,8 @@ import (
 	"github.com/shopspring/decimal"
 )
 
-// Currency is an ISO 4217 code.
-type Currency string
-
-// INR is the Indian rupee, in paisa.
-const INR Currency = "INR"
-
 // ErrCurrency is the sum or comparison of two currencies.
 var ErrCurrency = errors.New("amounts of different currencies")
-
-// Exponent is the number of decimals of the currency; false when the ledger does not know it.
-func (c Currency) Exponent() (int32, bool) {
-	switch c {
-	case "JPY":
-		return 0, true
-	case INR, "USD", "EUR", "GBP", "AED", "SGD":
-		return 2, true
-	case "KWD", "BHD", "OMR":
-		return 3, true
-	}
-	return 0, false
-}
 
 // Amount is an exact amount of money. Its value never has more decimals than its currency. The zero Amount is no amount
 // of no currency: use Zero.

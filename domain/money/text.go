@@ -152,3 +152,28 @@ func (a *Amount) UnmarshalJSON(b []byte) error {
 	a.minor, a.exact = 0, &d
 	return nil
 }
+
+// Grouped is an amount as people read it: rupees by lakh and crore (12,34,567.00), other currencies by thousands.
+func (a Amount) Grouped() string {
+	fixed := a.Fixed()
+	sign := ""
+	if rest, negative := strings.CutPrefix(fixed, "-"); negative {
+		sign, fixed = "-", rest
+	}
+	whole, decimals, point := strings.Cut(fixed, ".")
+	size := 3
+	if a.currency == INR {
+		size = 2 // but for the last three digits
+	}
+	if len(whole) > 3 {
+		groups := whole[len(whole)-3:]
+		for whole = whole[:len(whole)-3]; len(whole) > size; whole = whole[:len(whole)-size] {
+			groups = whole[len(whole)-size:] + "," + groups
+		}
+		whole += "," + groups
+	}
+	if point {
+		decimals = "." + decimals
+	}
+	return sign + whole + decimals
+}
