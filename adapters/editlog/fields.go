@@ -64,7 +64,7 @@ func merchantFields(m *merchant.Merchant) fields {
 	for _, k := range m.Keys {
 		f = append(f, field{"key " + k.ID, key(k)})
 	}
-	return flatten("approval", m.Approval, flatten("plan", m.Plan, f))
+	return flatten("approval", m.Approval, flatten("plan", m.Plan, appFields(m.App, f)))
 }
 
 func operatorFields(o *merchant.Operator) fields {

@@ -50,11 +50,23 @@ func (s *state) entry(r *eventstore.Record, silent bool) (*Entry, error) {
 
 // said is what events by hand have in common.
 type said struct {
-	Actor    string `json:"actor"`
-	Reason   string `json:"reason"`
-	Note     string `json:"note"`
-	Amount   string `json:"amount"`
-	Currency string `json:"currency"`
+	Actor    word `json:"actor"`
+	Reason   word `json:"reason"`
+	Note     word `json:"note"`
+	Amount   word `json:"amount"`
+	Currency word `json:"currency"`
+}
+
+// word is a text of an event; what has another shape under its name is something else, and none.
+type word string
+
+// UnmarshalJSON reads a string.
+func (w *word) UnmarshalJSON(text []byte) error {
+	if len(text) == 0 || text[0] != '"' {
+		*w = ""
+		return nil
+	}
+	return json.Unmarshal(text, (*string)(w))
 }
 
 // byHand is the entry of an event that names its actor; nil where none is named. Events of kinds that are not known here are told, too, if
@@ -74,9 +86,9 @@ func byHand(r *eventstore.Record) (*Entry, error) {
 	if err != nil {
 		return nil, err
 	}
-	e.Actor, e.Reason, e.Amount, e.Currency = by.Actor, by.Reason, by.Amount, by.Currency
+	e.Actor, e.Reason, e.Amount, e.Currency = string(by.Actor), string(by.Reason), string(by.Amount), string(by.Currency)
 	if e.Reason == "" {
-		e.Reason = by.Note
+		e.Reason = string(by.Note)
 	}
 	if e.Amount == "" {
 		e.Currency = ""
@@ -198,6 +210,14 @@ func statusChange(e wallet.Event) []Change {
 		return status("suspense "+e.Suspense, "open", "credited")
 	case *wallet.SuspenseRefunded:
 		return status("suspense "+e.Suspense, "open", "refunded")
+	case *wallet.RefundInitiated:
+		return status("refund "+e.Refund, "", wallet.Status(wallet.RefundPending))
+	case *wallet.RefundSucceeded:
+		return status("refund "+e.Refund, wallet.Status(wallet.RefundPending), wallet.Status(wallet.RefundDone))
+	case *wallet.RefundFailed:
+		return status("refund "+e.Refund, wallet.Status(wallet.RefundPending), wallet.Status(wallet.RefundIsFailed))
+	case *wallet.RefundPaidAfterFailure:
+		return status("refund "+e.Refund, wallet.Status(wallet.RefundIsFailed), wallet.Status(wallet.RefundDone))
 	}
 	return nil
 }

@@ -64,12 +64,13 @@ const (
 	checkBatches                // a batch's payouts are its items, each at most once, and what was held for it is paid, refunded or still locked
 	checkPeriods                // what each close has frozen is what the records up to its positions give
 	checkSources                // of reconciliation: no line or entry is matched twice or with another amount; a second person has approved each settlement
+	checkRoutes                 // each choice of a gateway comes out again when it is made anew of what was known of the candidates
 	checkCount
 )
 
 func (c check) String() string {
 	return [checkCount]string{
-		"chain", "heads", "streams", "evidence", "keys", "index", "events", "postings", "balances", "snapshots", "open_holds", "batches", "periods", "sources",
+		"chain", "heads", "streams", "evidence", "keys", "index", "events", "postings", "balances", "snapshots", "open_holds", "batches", "periods", "sources", "routes",
 	}[c]
 }
 
@@ -348,6 +349,7 @@ func (v *verifier) page(ctx context.Context, records []eventstore.Record) error 
 		v.periods.count(r, postings)
 		switch ev := fact.(type) {
 		case wallet.Event:
+			v.rerouted(r, ev)
 			err = v.book(r, s, ev, postings)
 		case books.Event:
 			v.followBooks(r, ev, postings)

@@ -107,12 +107,12 @@ func TestVerifyASoundLog(t *testing.T) {
 		t.Fatal(err)
 	}
 	for _, c := range checks {
-		absent := slices.Contains([]string{"index", "snapshots", "batches", "periods", "sources"}, c.Name)
+		absent := slices.Contains([]string{"index", "snapshots", "batches", "periods", "sources", "routes"}, c.Name)
 		if !c.OK || c.Checked == 0 && !absent {
 			t.Errorf("%+v", c)
 		}
 	}
-	if len(checks) != 14 || done != total || done != checks[0].Checked {
+	if len(checks) != 15 || done != total || done != checks[0].Checked {
 		t.Errorf("%d checks, %d of %d records", len(checks), done, total)
 	}
 	verified(t, memory.New(2)) // an empty log is sound

@@ -55,7 +55,7 @@ func Decide(m *Merchant, c Command) ([]Event, error) {
 	case OpenData:
 		return openData(c)
 	}
-	return nil, fmt.Errorf("merchant: command %T is not known", c)
+	return decideApp(m, c)
 }
 
 // addressed checks that a command names the one that it has reached, and who acts.
@@ -84,7 +84,7 @@ func create(m *Merchant, c Create) ([]Event, error) {
 		plan = fee.Default()
 	}
 	plan.Version = 1
-	if err := validName(c.Name); err != nil {
+	if err := validName(c.Name, c.App != nil); err != nil {
 		return nil, err
 	}
 	if err := validServices(c.Services); err != nil {
@@ -104,7 +104,20 @@ func create(m *Merchant, c Create) ([]Event, error) {
 		Of: c.Of, Name: c.Name, Services: slices.Clone(c.Services), AllowedIPs: prefixes, CallbackURL: c.CallbackURL,
 		Plan: plan, At: micros(c.At),
 	}
-	return []Event{created, &KeyAdded{Of: c.Of, Key: key}}, nil
+	if c.App == nil {
+		if err := pairOf("", key); err != nil {
+			return nil, err
+		}
+		return []Event{created, &KeyAdded{Of: c.Of, Key: key}}, nil
+	}
+	opened, err := openApp(c.Of, *c.App, c.At)
+	if err != nil {
+		return nil, err
+	}
+	if err := pairOf(c.App.Mode, key); err != nil {
+		return nil, err
+	}
+	return []Event{created, opened, &KeyAdded{Of: c.Of, Key: key}}, nil
 }
 
 func addKey(m *Merchant, c AddKey) ([]Event, error) {
@@ -112,9 +125,16 @@ func addKey(m *Merchant, c AddKey) ([]Event, error) {
 	if err := validKey(key, Full, Maker, Checker); err != nil {
 		return nil, err
 	}
+	mode := Mode("")
+	if m.App != nil {
+		mode = m.App.Mode
+	}
+	if err := pairOf(mode, key); err != nil {
+		return nil, err
+	}
 	active := 0
 	for _, k := range m.Keys {
-		if k.ID == key.ID || k.Hash == key.Hash {
+		if k.ID == key.ID || k.Hash == key.Hash || (key.AccessKey != "" && k.AccessKey == key.AccessKey) {
 			return nil, domain.Errorf(domain.Duplicate, "key %s exists", k.ID)
 		}
 		if k.Active(key.CreatedAt) {

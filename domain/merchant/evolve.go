@@ -33,6 +33,8 @@ func (m *Merchant) Evolve(e Event) {
 		m.Suspended = true
 	case *Resumed:
 		m.Suspended = false
+	default:
+		m.evolveApp(e)
 	}
 }
 
@@ -49,6 +51,26 @@ func (m *Merchant) changeKey(id string, change func(*Key)) {
 func (m *Merchant) KeyByHash(hash string) (Key, bool) {
 	for _, k := range m.Keys {
 		if subtle.ConstantTimeCompare([]byte(k.Hash), []byte(hash)) == 1 {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// Credentials finds an active key by its access key.
+func (m *Merchant) Credentials(accessKey string, now time.Time) (Key, bool) {
+	for _, k := range m.Keys {
+		if k.AccessKey != "" && subtle.ConstantTimeCompare([]byte(k.AccessKey), []byte(accessKey)) == 1 && k.Active(now) {
+			return k, true
+		}
+	}
+	return Key{}, false
+}
+
+// KeyByID finds a key by its id.
+func (m *Merchant) KeyByID(id string) (Key, bool) {
+	for _, k := range m.Keys {
+		if k.ID == id {
 			return k, true
 		}
 	}

@@ -57,6 +57,7 @@ type Merchant struct {
 	BatchQuiet  bool           `json:"batch_quiet"` // no callbacks about batches themselves, only about their payouts
 	Suspended   bool           `json:"suspended"`
 	CreatedAt   time.Time      `json:"created_at"`
+	App         *App           `json:"app,omitempty"` // of one that uses the KS Pay API; never written to, but replaced
 }
 
 // Key is an API key. The key itself is shown once and never stored: Hash finds it; what signs callbacks is in the vault.
@@ -68,6 +69,7 @@ type Key struct {
 	CreatedAt time.Time `json:"created_at"`
 	ExpiresAt time.Time `json:"expires_at,omitzero"` // zero: does not expire
 	Revoked   bool      `json:"revoked"`
+	AccessKey string    `json:"access_key,omitempty"` // of an app's credentials: the name of the pair whose secret key has Hash
 }
 
 // Active reports whether the key may be used at a time.
@@ -173,6 +175,7 @@ type Create struct {
 	Plan        fee.Plan
 	Key         Key
 	At          time.Time
+	App         *NewApp // makes it an app
 }
 
 // AddKey adds a key; Replaces, when set, ends that key (or every active key of the role, if "*") at Until.

@@ -33,7 +33,7 @@ func createOperator(o *Operator, c CreateOperator) ([]Event, error) {
 	case made.ID != c.Merchant:
 		return nil, domain.InvalidField("id", fmt.Sprintf("%q is not the operator %q that the command names", made.ID, c.Merchant))
 	}
-	if err := validName(made.Name); err != nil {
+	if err := validName(made.Name, false); err != nil {
 		return nil, err
 	}
 	if roles := []Role{Owner, Maker, Checker, Auditor, Support}; !slices.Contains(roles, made.Role) {

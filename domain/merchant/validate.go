@@ -14,11 +14,16 @@ import (
 	"github.com/khata-ledger/khata/domain/fee"
 )
 
-func validName(name string) error {
+// validName holds a name against its bounds: an app's are its document's.
+func validName(name string, app bool) error {
+	least, most := 1, MaxName
+	if app {
+		least, most = MinAppName, MaxAppName
+	}
 	n := utf8.RuneCountInString(name)
 	unprintable := strings.ContainsFunc(name, func(r rune) bool { return !unicode.IsPrint(r) })
-	if n < 1 || n > MaxName || strings.TrimSpace(name) == "" || unprintable || !utf8.ValidString(name) {
-		return domain.InvalidField("name", fmt.Sprintf("must be 1 to %d printable characters", MaxName))
+	if n < least || n > most || strings.TrimSpace(name) == "" || unprintable || !utf8.ValidString(name) {
+		return domain.InvalidField("name", fmt.Sprintf("must be %d to %d printable characters", least, most))
 	}
 	return nil
 }
@@ -108,6 +113,8 @@ func validKey(k Key, roles ...Role) error {
 		return domain.InvalidField("key.id", "is missing")
 	case !validHash(k.Hash):
 		return domain.InvalidField("key.hash", "must be a SHA-256 of 64 lower-case hexadecimal characters")
+	case k.AccessKey != "" && !validAccessKey(k.AccessKey):
+		return domain.InvalidField("key.access_key", "must be kspay_test_ or kspay_live_ and 24 hexadecimal characters")
 	case len(k.Last4) != 4:
 		return domain.InvalidField("key.last4", "must be 4 characters")
 	case !slices.Contains(roles, k.Role):
@@ -121,6 +128,21 @@ func validKey(k Key, roles ...Role) error {
 	}
 	return nil
 }
+
+// validAccessKey knows the form of an access key (contract, Identifiers).
+func validAccessKey(s string) bool {
+	rest, test := strings.CutPrefix(s, AccessKeyPrefix(Test))
+	if !test {
+		var live bool
+		if rest, live = strings.CutPrefix(s, AccessKeyPrefix(Live)); !live {
+			return false
+		}
+	}
+	return len(rest) == 24 && strings.Trim(rest, "0123456789abcdef") == ""
+}
+
+// AccessKeyPrefix begins the access keys of a mode's apps.
+func AccessKeyPrefix(m Mode) string { return "kspay_" + string(m) + "_" }
 
 func validHash(s string) bool {
 	return len(s) == 64 && strings.Trim(s, "0123456789abcdef") == ""

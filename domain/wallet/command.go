@@ -41,17 +41,25 @@ type CreatePayin struct {
 	PhoneLast4 string
 	Sealed     string
 	IntentURL  string
-	Gateway    string
+	Gateway    string // Unrouted: chosen later
 	ExpiresAt  time.Time
+
+	// Of a payin that is paid at a checkout; see Checkout.
+	Method, Origin, Signature, Trial string
+	// SignatureNo makes it claim the signature, as its n-th payin: see SignatureKey. 0 claims nothing.
+	SignatureNo int
 }
 
 // ReportPayment says that a gateway has collected money for a payin.
 type ReportPayment struct {
 	Base
 	Gateway   string
+	Config    string // gateway configuration in whose account the payment is; "" of a gateway that has none
 	PaymentID string
 	Amount    money.Amount
 	UTR       string
+	Method    string // by which it was paid, as the gateway calls it; "" when it does not say
+	SubMethod string
 	Suspense  string // id of the suspense entry, if there will be one
 }
 
@@ -79,6 +87,7 @@ type CreditSuspense struct {
 type RefundSuspense struct {
 	Base
 	Suspense      string
+	Send          bool // through the gateway; else it is made by hand, and only booked
 	Reason, Actor string
 }
 
@@ -200,8 +209,19 @@ func (ReleaseBatch) Creates() bool       { return true }
 func (Look) Creates() bool               { return true }
 
 // Keys of every command: see Command. All keys of a partition share one name space, so each starts with its kind and owner.
-func (c CreatePayin) Keys() []string   { return []string{PayinKey(c.Merchant, c.OrderID)} }
-func (c ReportPayment) Keys() []string { return []string{"payment:" + c.Gateway + ":" + c.PaymentID} }
+func (c CreatePayin) Keys() []string {
+	keys := []string{PayinKey(c.Merchant, c.OrderID)}
+	if c.SignatureNo > 0 {
+		keys = append(keys, SignatureKey(c.Merchant, c.Signature, c.SignatureNo))
+	}
+	return keys
+}
+func (c ReportPayment) Keys() []string {
+	if c.Config != "" { // the account is its app's: what it says must not stand in the way of another app's
+		return []string{"payment:" + c.Merchant + ":" + c.Config + ":" + c.PaymentID}
+	}
+	return []string{"payment:" + c.Gateway + ":" + c.PaymentID}
+}
 func (c ReportPayinFailure) Keys() []string {
 	return messageKeys(c.Payment, c.Message)
 }

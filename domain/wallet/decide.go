@@ -52,6 +52,14 @@ func dispatch(w *Wallet, p *Payment, c Command) ([]Event, error) {
 		return reportPayment(p, c)
 	case ReportPayinFailure:
 		return reportPayinFailure(p, c)
+	case RoutePayin:
+		return routePayin(p, c)
+	case RecordOrder:
+		return recordOrder(p, c)
+	case RecordOrderFailure:
+		return recordOrderFailure(p, c)
+	case NotePayin:
+		return notePayin(p, c)
 	case ExpirePayin:
 		return expirePayin(p, c)
 	case CreditSuspense:
@@ -78,6 +86,10 @@ func dispatch(w *Wallet, p *Payment, c Command) ([]Event, error) {
 		return holdBatch(w, c)
 	case ReleaseBatch:
 		return releaseBatch(w, c)
+	}
+	switch c.(type) {
+	case RefundPayin, SubmitRefund, ReportRefund:
+		return giveBack(w, p, c)
 	}
 	return disputed(w, p, c)
 }

@@ -36,6 +36,21 @@
 // A gateway's message is held against what is known: the phase before is noted, a later one escalates first, and what contradicts
 // is an anomaly. A lost dispute is won again only by "reversed", since a "won" might be an old message.
 //
+// # Refunds
+//
+// A refund gives back a part of what a payin was credited with, or all of it, by the split of that payin: merchant, commission and tax
+// each give back their share, rounded over all refunds of the payin together. Refunds that are on their way or done take together no
+// more than was paid, less what disputes hold or have taken. What becomes of one, by what is said of it:
+//
+//	             asked for          paid                          failed
+//	never asked  submitted          succeeded + anomaly           refused (stale)
+//	pending      submitted again    succeeded                     failed: the hold is given back
+//	success      refused            noted; anomaly, if another    anomaly
+//	failed       refused            paid_after_failure + anomaly  noted
+//
+// With an operator's proof, one that was never asked for ends like any other. A refund of a payment in suspense begins with
+// suspense.refunded and holds nothing: the money has left suspense. When it fails, it is there again.
+//
 // # Payouts
 //
 // What a definite answer causes, by the payout's state. "Same" is the gateway and the UTR that are known, as far as both are;

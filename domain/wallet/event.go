@@ -52,6 +52,10 @@ type PayinCreated struct {
 	IntentURL  string    `json:"intent_url"`
 	Gateway    string    `json:"gateway"`
 	ExpiresAt  time.Time `json:"expires_at"`
+	Method     string    `json:"method,omitempty"` // this and what follows: see Checkout
+	Origin     string    `json:"origin,omitempty"`
+	Signature  string    `json:"signature,omitempty"`
+	Trial      string    `json:"trial,omitempty"`
 }
 
 // PayinSucceeded credits amount - commission. Late when the payin had expired or failed before.
@@ -62,6 +66,8 @@ type PayinSucceeded struct {
 	PaymentID string `json:"payment_id"` // the gateway's own id of the payment
 	UTR       string `json:"utr"`
 	Late      bool   `json:"late,omitempty"`
+	Method    string `json:"method,omitempty"` // by which it was paid, as the gateway calls it
+	SubMethod string `json:"sub_method,omitempty"`
 }
 
 // PayinFailed ends a pending payin that the customer's bank refused.
@@ -117,6 +123,10 @@ type SuspenseRefunded struct {
 	Gateway  string       `json:"gateway"`
 	Reason   string       `json:"reason"`
 	Actor    string       `json:"actor"`
+	// What names it at the gateway, which the ledger asks to send it back; "" when that is made by hand.
+	Refund    string `json:"refund,omitempty"`
+	Config    string `json:"config,omitempty"`     // gateway configuration in whose account the payment is
+	PaymentID string `json:"payment_id,omitempty"` // the gateway's own id of the payment
 }
 
 // PayoutInitiated moves amount + commission from available to locked.
@@ -267,8 +277,10 @@ type BatchReleased struct {
 
 // Customer is the sealed part of a payin.
 type Customer struct {
-	Phone string `json:"phone"`
-	Name  string `json:"name,omitempty"`
+	Phone       string `json:"phone"`
+	Name        string `json:"name,omitempty"`
+	Email       string `json:"email,omitempty"`
+	RedirectURL string `json:"redirect_url,omitempty"` // where the customer goes after paying; the app's, and may name the customer
 }
 
 // Beneficiary is the sealed part of a payout.

@@ -47,6 +47,7 @@ func (w *Wallet) Evolve(e Event) {
 		w.reserve(e)
 	default:
 		w.evolveDispute(e)
+		w.evolveRefund(e)
 	}
 }
 
@@ -57,7 +58,7 @@ func (w *Wallet) lock(a money.Amount) {
 }
 
 // Evolve brings the payment behind an event of its subject; at is the event's value date. It cannot fail. A copy of the
-// struct taken before stays as it was: the map of suspended payments and the list of disputes are replaced, never written to.
+// struct taken before stays as it was: the map of suspended payments and the lists of disputes and refunds are replaced, never written to.
 func (p *Payment) Evolve(e Event, at time.Time) {
 	if p.Kind == "" {
 		p.Of = *e.Header()
@@ -76,8 +77,10 @@ func (p *Payment) Evolve(e Event, at time.Time) {
 	case *WalletRecovered: // moves the wallet's debt, nothing of the payment
 	default:
 		p.evolvePayin(e)
+		p.evolveCheckout(e)
 		p.evolvePayout(e, at)
 		p.evolveDispute(e, at)
+		p.evolveRefund(e, at)
 	}
 	if p.Status != before {
 		p.UpdatedAt = at

@@ -12,6 +12,10 @@ func (e *PayinCreated) fields(c *codec) {
 	c.text("intent_url", &e.IntentURL)
 	c.text("gateway", &e.Gateway)
 	c.time("expires_at", &e.ExpiresAt)
+	c.option("method", &e.Method)
+	c.option("origin", &e.Origin)
+	c.option("signature", &e.Signature)
+	c.option("trial", &e.Trial)
 }
 
 func (e *PayinSucceeded) fields(c *codec) {
@@ -21,6 +25,8 @@ func (e *PayinSucceeded) fields(c *codec) {
 	c.text("payment_id", &e.PaymentID)
 	c.text("utr", &e.UTR)
 	c.flag("late", &e.Late)
+	c.option("method", &e.Method)
+	c.option("sub_method", &e.SubMethod)
 }
 
 func (e *PayinFailed) fields(c *codec) {
@@ -64,6 +70,9 @@ func (e *SuspenseRefunded) fields(c *codec) {
 	c.text("gateway", &e.Gateway)
 	c.text("reason", &e.Reason)
 	c.text("actor", &e.Actor)
+	c.option("refund", &e.Refund)
+	c.option("config", &e.Config)
+	c.option("payment_id", &e.PaymentID)
 }
 
 func (e *PayoutInitiated) fields(c *codec) {

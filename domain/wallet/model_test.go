@@ -36,6 +36,7 @@ type thing struct {
 	expires            time.Time
 	suspended          map[string]*big.Int
 	quarrels           []*quarrel
+	backs              []*back
 	payID              string // the gateway's id of the payment that it succeeded by
 	came               map[string]came
 	credited           map[string]bool
@@ -117,6 +118,15 @@ func (n *naive) do(c Command) domain.Code {
 		}
 		n.suspense.Sub(n.suspense, t.suspended[c.Suspense])
 		n.collected.Sub(n.collected, t.suspended[c.Suspense])
+		if c.Send {
+			if len(t.backs) == MaxRefunds {
+				panic("the machine makes fewer refunds")
+			}
+			t.backs = append(t.backs, &back{
+				id: t.nextName(c.Suspense), sus: c.Suspense, state: "waits", by: t.came[c.Suspense].by, amount: t.suspended[c.Suspense],
+				cut: new(big.Int), tax: new(big.Int),
+			})
+		}
 		t.suspended[c.Suspense] = new(big.Int)
 	case InitiatePayout:
 		made := &thing{state: "held", amount: paisa(c.Amount), cut: paisa(c.Charge.Commission), tax: paisa(c.Charge.Tax)}
@@ -141,6 +151,8 @@ func (n *naive) doMore(t *thing, c Command) domain.Code {
 	switch c := c.(type) {
 	case OpenDispute, EscalateDispute, AttachEvidence, SettleDispute, ReportDispute:
 		return n.doDispute(t, c)
+	case RefundPayin, SubmitRefund, ReportRefund:
+		return n.doRefund(t, c)
 	case SubmitPayout:
 		if !t.isPayout() {
 			return domain.NotFound

@@ -85,6 +85,34 @@ func (c *packing) payin(p *Payment) {
 	carry(c, &p.PaymentID)
 	c.suspense(&p.Suspense)
 	c.disputes(&p.Disputes)
+	c.refunds(&p.Refunds)
+	c.checkout(&p.Checkout)
+}
+
+func (c *packing) checkout(k *Checkout) {
+	there := !k.Empty()
+	if c.flag(&there); !there {
+		return
+	}
+	carry(c, &k.Method)
+	carry(c, &k.Origin)
+	carry(c, &k.Signature)
+	carry(c, &k.Trial)
+	carry(c, &k.Config)
+	c.number(&k.Attempts)
+	c.flag(&k.Open)
+	n := len(k.Refused)
+	c.number(&n)
+	if c.reading && n > 0 {
+		k.Refused = make([]string, n)
+	}
+	for i := range k.Refused {
+		carry(c, &k.Refused[i])
+	}
+	carry(c, &k.Order)
+	carry(c, &k.Session)
+	carry(c, &k.PaidBy)
+	carry(c, &k.PaidBySub)
 }
 
 func (c *packing) payout(p *Payment) {
@@ -147,6 +175,39 @@ func (c *packing) disputes(all *[]Dispute) {
 		c.flag(&d.Platform)
 		if c.reading {
 			(*all)[i] = d
+		}
+	}
+}
+
+func (c *packing) refunds(all *[]Refund) {
+	n := len(*all)
+	c.number(&n)
+	if c.reading && n > 0 {
+		*all = make([]Refund, n)
+	}
+	for i := range *all {
+		r := (*all)[i]
+		carry(c, &r.ID)
+		carry(c, &r.Suspense)
+		carry(c, &r.Reference)
+		c.amount(&r.Amount)
+		c.amount(&r.Commission)
+		c.amount(&r.Tax)
+		carry(c, &r.Status)
+		carry(c, &r.Reason)
+		carry(c, &r.Actor)
+		carry(c, &r.Gateway)
+		carry(c, &r.Config)
+		carry(c, &r.PaymentID)
+		c.number(&r.Attempts)
+		carry(c, &r.RefundID)
+		carry(c, &r.UTR)
+		carry(c, &r.Failure)
+		c.flag(&r.Late)
+		c.time(&r.CreatedAt)
+		c.time(&r.At)
+		if c.reading {
+			(*all)[i] = r
 		}
 	}
 }

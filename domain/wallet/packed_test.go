@@ -117,13 +117,17 @@ func anyTime(t *rapid.T) time.Time {
 // samePayment compares all that is in a payment; times as what they say, since places have no identity.
 func samePayment(a, b *Payment) bool {
 	x, y := *a, *b
-	if len(x.Disputes) != len(y.Disputes) {
+	if len(x.Disputes) != len(y.Disputes) || len(x.Refunds) != len(y.Refunds) {
 		return false
 	}
 	pairs := [][2]*time.Time{{&x.CreatedAt, &y.CreatedAt}, {&x.UpdatedAt, &y.UpdatedAt}, {&x.ExpiresAt, &y.ExpiresAt}, {&x.SubmittedAt, &y.SubmittedAt}}
 	x.Disputes = slices.Clone(x.Disputes)
 	for i := range x.Disputes {
 		pairs = append(pairs, [2]*time.Time{&x.Disputes[i].RespondBy, &y.Disputes[i].RespondBy}, [2]*time.Time{&x.Disputes[i].At, &y.Disputes[i].At})
+	}
+	x.Refunds = slices.Clone(x.Refunds)
+	for i := range x.Refunds {
+		pairs = append(pairs, [2]*time.Time{&x.Refunds[i].CreatedAt, &y.Refunds[i].CreatedAt}, [2]*time.Time{&x.Refunds[i].At, &y.Refunds[i].At})
 	}
 	for _, times := range pairs {
 		if times[0].Format(time.RFC3339Nano) != times[1].Format(time.RFC3339Nano) {

@@ -23,9 +23,13 @@ func createPayin(w *Wallet, c CreatePayin) ([]Event, error) {
 	if err := gatewayNamed(c.Gateway); err != nil {
 		return nil, err
 	}
+	if err := checkoutTexts(c); err != nil {
+		return nil, err
+	}
 	return []Event{&PayinCreated{
 		Of: c.Of, Priced: priced, OrderID: c.OrderID, TxnRef: c.TxnRef, PhoneLast4: c.PhoneLast4, Sealed: c.Sealed,
 		IntentURL: c.IntentURL, Gateway: c.Gateway, ExpiresAt: c.ExpiresAt.UTC().Truncate(time.Microsecond),
+		Method: c.Method, Origin: c.Origin, Signature: c.Signature, Trial: c.Trial,
 	}}, nil
 }
 
@@ -56,6 +60,7 @@ func reportPayment(p *Payment, c ReportPayment) ([]Event, error) {
 	}
 	return []Event{&PayinSucceeded{
 		Of: c.Of, Priced: p.Priced, Gateway: c.Gateway, PaymentID: c.PaymentID, UTR: c.UTR, Late: p.Status != Pending,
+		Method: clip(c.Method), SubMethod: clip(c.SubMethod),
 	}}, nil
 }
 
@@ -142,7 +147,12 @@ func refundSuspense(p *Payment, c RefundSuspense) ([]Event, error) {
 	if err != nil {
 		return nil, err
 	}
-	return []Event{&SuspenseRefunded{
-		Of: c.Of, Suspense: s.ID, Amount: s.Amount, Gateway: s.Gateway, Reason: c.Reason, Actor: c.Actor,
-	}}, nil
+	e := &SuspenseRefunded{Of: c.Of, Suspense: s.ID, Amount: s.Amount, Gateway: s.Gateway, Reason: c.Reason, Actor: c.Actor}
+	if c.Send {
+		if len(p.Refunds) >= MaxRefunds {
+			return nil, domain.Errorf(domain.Stale, "payin %s has %d refunds: this one must be made by hand", p.Payment, len(p.Refunds))
+		}
+		e.Refund, e.Config, e.PaymentID = p.suspenseReference(s.ID), p.Checkout.Config, s.PaymentID
+	}
+	return []Event{e}, nil
 }

@@ -87,6 +87,8 @@ func Postings(e Event) []Posting {
 		b.move(locked(), available(), e.Amount)
 	case *DisputeOpened, *DisputeEscalated, *DisputeWon, *DisputeLost, *DisputeReversed, *DisputeClosed:
 		b.dispute(e)
+	case *RefundInitiated, *RefundSucceeded, *RefundFailed, *RefundPaidAfterFailure:
+		b.refund(e)
 	}
 	return b
 }

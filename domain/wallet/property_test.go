@@ -48,10 +48,11 @@ func TestAnySequence(t *testing.T) {
 		"queueing": (*machine).queueBatch, "batch hold": (*machine).holdBatch, "drawing": (*machine).drawPayout, "batch release": (*machine).releaseBatch,
 		"dispute": (*machine).dispute, "escalation": (*machine).escalate, "settlement": (*machine).settle, "evidence": (*machine).attach,
 		"report of a dispute": (*machine).reportDispute,
+		"refund":              (*machine).refund, "refund asked for": (*machine).submitRefund, "report of a refund": (*machine).reportRefund, "refund of suspense": (*machine).sendSuspended,
 	}
 	var names []string
 	for range 3 { // first, since rapid prefers what comes first: what payouts are made of
-		names = append(names, "answer", "sent payout", "submission", "spending", "dispute", "settlement", "report of a dispute", "escalation")
+		names = append(names, "answer", "sent payout", "submission", "spending", "dispute", "settlement", "report of a dispute", "escalation", "refund", "report of a refund")
 	}
 	names = append(names, slices.Sorted(maps.Keys(actions))...)
 	check := func(t *rapid.T) {
@@ -164,6 +165,7 @@ func (m *machine) agree() {
 			holds.Add(holds, paisa(p.Gross()))
 		}
 		m.disputes(p, holds)
+		m.refunds(p, holds)
 	}
 	for _, r := range m.w.Reserves {
 		holds.Add(holds, paisa(r.Left))
@@ -339,7 +341,7 @@ func (m *machine) creditSuspense() {
 
 func (m *machine) refundSuspense() {
 	b := m.known(KindPayin)
-	m.do(RefundSuspense{Base: b, Suspense: m.suspended(b).ID, Reason: "r", Actor: "a"})
+	m.do(RefundSuspense{Base: b, Suspense: m.suspended(b).ID, Send: rapid.Bool().Draw(m.t, "send"), Reason: "r", Actor: "a"})
 }
 
 func (m *machine) initiate() {

@@ -67,6 +67,8 @@ type Payment struct {
 	PaymentID string                // the gateway's own id of the payment that it succeeded by
 	Suspense  map[string]*Suspended // by suspense id
 	Disputes  []Dispute             // in the order in which they were opened; never written to, but replaced
+	Refunds   []Refund              // in the order in which they were begun; never written to, but replaced
+	Checkout  Checkout              // of one that is paid at a checkout
 
 	// Payouts.
 	Batch           string // that it belongs to

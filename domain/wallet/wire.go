@@ -196,6 +196,30 @@ func (c *codec) count(name string, n *int) {
 	}
 }
 
+// list carries a list of what has no amounts, as encoding/json writes it.
+func list[T any](c *codec, name string, items *[]T) {
+	c.next(name)
+	switch c.mode {
+	case writing:
+		var text bytes.Buffer
+		enc := json.NewEncoder(&text)
+		enc.SetEscapeHTML(false)
+		if err := enc.Encode(*items); err != nil && c.err == nil {
+			c.err = err
+		}
+		c.out = append(c.out, bytes.TrimSuffix(text.Bytes(), []byte("\n"))...)
+	case reading:
+		dec := json.NewDecoder(strings.NewReader(c.in))
+		dec.DisallowUnknownFields()
+		if dec.Decode(items) != nil {
+			c.in = ""
+			return
+		}
+		c.in = c.in[dec.InputOffset():]
+	case gathering: // amounts only
+	}
+}
+
 func (c *codec) time(name string, t *time.Time) {
 	c.next(name)
 	switch c.mode {

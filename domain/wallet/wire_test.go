@@ -14,6 +14,7 @@ import (
 	"pgregory.net/rapid"
 
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/route"
 )
 
 // byEncodingJSON is how events were written when the first of them was stored: what Encode must write for ever.
@@ -81,6 +82,13 @@ func fill(t *rapid.T, v reflect.Value, c money.Currency) {
 		case *DisputeStatus:
 			*f = DisputeStatus(texts().Draw(t, name))
 		case *money.Currency:
+		case *[]route.Candidate:
+			*f = rapid.SliceOfN(rapid.Custom(func(t *rapid.T) (k route.Candidate) {
+				fill(t, reflect.ValueOf(&k).Elem(), c)
+				return k
+			}), 0, 3).Draw(t, name)
+		case *route.Verdict:
+			*f = route.Verdict(texts().Draw(t, name))
 		default:
 			fill(t, v.Field(i), c)
 		}
