@@ -129,7 +129,10 @@ type Payment struct {
 	PaymentID string // the gateway's own, unique for ever
 	Reference string // the payin's txn_ref
 	Amount    string // plain decimal, in the payin's currency
+	Currency  string // ISO 4217; "" is the payin's
 	UTR       string
+	Method    string // by which the customer paid, as the gateway calls it; "" when it does not say
+	SubMethod string // the bank, wallet or card network
 	Paid      bool   // false: definitely not collected
 	Reason    string // as of an Answer, when not paid
 	At        time.Time
@@ -152,10 +155,13 @@ type Dispute struct {
 // Message is one verified statement of a callback: about a transfer, a payment or a dispute.
 type Message struct {
 	ID        string // the gateway's id of the message, for logs
-	Reference string // transaction id of a payout, txn_ref of a payin
+	Reference string // transaction id of a payout, txn_ref of a payin; "" when the gateway names its own order alone
+	OrderID   string // the gateway's own order; "" when it has none
 	Amount    string // of a transfer: plain decimal, "" when not told
 	Transfer  *Answer
 	Payment   *Payment
 	Dispute   *Dispute
+	Refund    *RefundAnswer // Reference is that of the refund, or RefundID names it
+	Approved  bool          // the customer has agreed to pay, and the money is to be collected
 	Raw
 }
