@@ -7,6 +7,7 @@ import (
 	"encoding/base32"
 	"errors"
 	"fmt"
+	"html/template"
 	"log/slog"
 	"net/http"
 	"net/url"
@@ -42,13 +43,17 @@ type Bank struct {
 	readers *sql.DB
 	wake    chan struct{} // a timer or a callback was added; capacity 1
 	running sync.Mutex    // held by Run: one at a time
+	pages   *template.Template
 }
 
 // applicationID marks the file in SQLite's header: "KHSB".
 const applicationID = 0x4b485342
 
-// schemaVersion is the user_version of a file with schema.
-const schemaVersion = 1
+// schemaVersion is the user_version of a file that has all of schemas.
+const schemaVersion = 2
+
+// schemas are the steps from an empty file to schemaVersion: the n-th makes version n+1 of version n.
+func schemas() []string { return []string{schema, schemaFaces + schemaRefunds} }
 
 const schema = `
 CREATE TABLE transfers (
@@ -142,6 +147,7 @@ func open(ctx context.Context, path string, opts Options) (*Bank, error) {
 	b := &Bank{
 		opts: opts, log: opts.Log, target: target,
 		client: newHTTPClient(callbackTimeout), wake: make(chan struct{}, 1),
+		pages: parsePages(),
 	}
 	b.routes()
 	if err := b.openFile(ctx, path); err != nil {
@@ -182,7 +188,7 @@ func (b *Bank) openFile(ctx context.Context, path string) error {
 	return nil
 }
 
-// prepare makes the tables of a new file and refuses a file of somebody else.
+// prepare makes the tables of a new file, and those that an older one lacks; it refuses a file of somebody else.
 func prepare(ctx context.Context) func(tx *sql.Tx) error {
 	return func(tx *sql.Tx) error {
 		var id, version, tables int64
@@ -198,10 +204,15 @@ func prepare(ctx context.Context) func(tx *sql.Tx) error {
 			return nil
 		case id == applicationID && version > schemaVersion:
 			return fmt.Errorf("%w: version %d of the sandbox bank's file, this program knows %d", eventstore.ErrNewer, version, schemaVersion)
-		case id != 0 || tables != 0:
+		case id != applicationID && (id != 0 || tables != 0 || version != 0) || version < 0:
 			return errors.New("it is a SQLite database, but not a sandbox bank's")
 		}
-		_, err := tx.ExecContext(ctx, fmt.Sprintf("%s; PRAGMA application_id = %d; PRAGMA user_version = %d", schema, applicationID, schemaVersion))
+		for _, step := range schemas()[version:] {
+			if _, err := tx.ExecContext(ctx, step); err != nil {
+				return err
+			}
+		}
+		_, err := tx.ExecContext(ctx, fmt.Sprintf("PRAGMA application_id = %d; PRAGMA user_version = %d", applicationID, schemaVersion))
 		return err
 	}
 }

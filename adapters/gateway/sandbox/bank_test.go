@@ -415,7 +415,7 @@ func TestOpenRefuses(t *testing.T) {
 	path := filepath.Join(dir, "deep", "sandbox.db")
 	b, err := Open(t.Context(), path, opts)
 	if err == nil {
-		_, err = b.writer.ExecContext(t.Context(), "PRAGMA user_version = 2")
+		_, err = b.writer.ExecContext(t.Context(), fmt.Sprintf("PRAGMA user_version = %d", schemaVersion+1))
 		err = errors.Join(err, b.Close())
 	}
 	if err != nil {

@@ -20,6 +20,12 @@ const (
 	actReturn act = "return"
 )
 
+// What a timer does in a face.
+const (
+	actRazorpayRefund act = "razorpay refund" // it reaches the customer
+	actPayURefund     act = "payu refund"
+)
+
 // behaviour is what the bank does with the transfers to an account.
 type behaviour struct {
 	digits   string // last two of the account number

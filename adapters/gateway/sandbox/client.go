@@ -250,6 +250,12 @@ func (c *Client) ParseCallback(header http.Header, body []byte, now time.Time) (
 			Case: said.CaseID, PaymentID: said.PaymentID, Phase: said.Phase, Status: said.Status, Amount: said.Amount, Fee: said.Fee, Reason: said.Reason,
 			RespondBy: said.RespondBy, Inquiry: said.Inquiry, At: said.At,
 		}
+	case kindRefund:
+		a, err := (&refundAnswer{Status: said.Status, RefundID: said.RefundID, UTR: said.UTR, Reason: said.Reason, At: said.At}).read(raw)
+		if err != nil || said.Refund == "" {
+			return nil, fmt.Errorf("%w: not about a refund", gateway.ErrMalformed)
+		}
+		m.OrderID, m.Reference, m.Refund = said.Reference, said.Refund, &a
 	default:
 		return nil, fmt.Errorf("%w: kind", gateway.ErrMalformed)
 	}

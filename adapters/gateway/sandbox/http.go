@@ -24,6 +24,11 @@ func (b *Bank) routes() {
 	b.mux.HandleFunc("POST /sandbox/upi/pay", b.servePay)
 	b.mux.HandleFunc("GET /sandbox/upi/payments", b.servePayments)
 	b.mux.HandleFunc("POST /sandbox/upi/disputes", b.serveDispute)
+	b.mux.HandleFunc("POST /sandbox/upi/refunds", b.serveRefund)
+	b.mux.HandleFunc("GET /sandbox/upi/refunds", b.serveRefunds)
+	b.mux.HandleFunc("GET /sandbox/upi/refunds/{reference}", b.serveRefundInquiry)
+	b.razorpayRoutes()
+	b.payuRoutes()
 }
 
 func (b *Bank) serveSend(w http.ResponseWriter, r *http.Request) {
@@ -191,12 +196,19 @@ func (b *Bank) servePay(w http.ResponseWriter, r *http.Request) {
 		writeFieldError(w, err)
 		return
 	}
-	p, err := b.pay(r.Context(), reference, amount, req.Outcome)
-	if err != nil {
-		b.fail(w, err)
-		return
+	p, found, err := b.payRazorpay(r.Context(), reference, amount, req.Outcome)
+	if err == nil && !found {
+		p, err = b.pay(r.Context(), reference, amount, req.Outcome)
 	}
-	writeJSON(w, http.StatusOK, p)
+	var field *fieldError
+	switch {
+	case errors.As(err, &field):
+		writeFieldError(w, field)
+	case err != nil:
+		b.fail(w, err)
+	default:
+		writeJSON(w, http.StatusOK, p)
+	}
 }
 
 func (b *Bank) servePayments(w http.ResponseWriter, r *http.Request) {

@@ -122,6 +122,13 @@ type callback struct {
 	dueAt     time.Time
 	attempt   int
 	createdAt time.Time
+	url       string // of a webhook of a face; "" is a callback to the ledger
+	headers   string
+}
+
+// taken tells whether the receiver's answer ends a callback. The companies are content with any 2xx.
+func (c *callback) taken(status int) bool {
+	return status == http.StatusOK || c.url != "" && status/100 == 2
 }
 
 // deliver starts the callbacks that are due and whose turn it is, and returns when the next one is due.
@@ -153,7 +160,8 @@ func (b *Bank) deliver(ctx context.Context, d *deliveries) (next time.Time, err 
 
 // dueCallbacks returns the first undelivered callbacks of each reference, those due first.
 func (b *Bank) dueCallbacks(ctx context.Context, limit int) (list []callback, err error) {
-	rows, err := b.readers.QueryContext(ctx, `SELECT c.id, c.reference, c.message_id, c.body, c.due_at, c.attempt, c.created_at FROM callbacks c
+	rows, err := b.readers.QueryContext(ctx, `SELECT c.id, c.reference, c.message_id, c.body, c.due_at, c.attempt, c.created_at, c.url, c.headers
+		FROM callbacks c
 		WHERE NOT EXISTS (SELECT 1 FROM callbacks o WHERE o.reference = c.reference AND o.id < c.id)
 		ORDER BY c.due_at, c.id LIMIT $1`, limit)
 	if err != nil {
@@ -163,7 +171,7 @@ func (b *Bank) dueCallbacks(ctx context.Context, limit int) (list []callback, er
 	for rows.Next() {
 		var c callback
 		var due, created int64
-		if err := rows.Scan(&c.id, &c.reference, &c.messageID, &c.body, &due, &c.attempt, &created); err != nil {
+		if err := rows.Scan(&c.id, &c.reference, &c.messageID, &c.body, &due, &c.attempt, &created, &c.url, &c.headers); err != nil {
 			return nil, err
 		}
 		c.dueAt, c.createdAt = time.UnixMicro(due), time.UnixMicro(created)
@@ -175,10 +183,10 @@ func (b *Bank) dueCallbacks(ctx context.Context, limit int) (list []callback, er
 // attempt sends a callback once and stores what came of it.
 func (b *Bank) attempt(ctx context.Context, c callback) {
 	status, err := b.post(ctx, c)
-	if ctx.Err() != nil && status != http.StatusOK {
+	done := c.taken(status)
+	if ctx.Err() != nil && !done {
 		return // stopped: it is due as before
 	}
-	done := status == http.StatusOK
 	now := b.opts.Clock()
 	if !done {
 		problem := "" // status tells
@@ -219,14 +227,26 @@ func gapAfter(attempt int) time.Duration {
 	return gap
 }
 
-// post sends a callback, and returns the status of the answer.
-func (b *Bank) post(ctx context.Context, c callback) (status int, err error) {
+// request makes the HTTP request of a callback.
+func (b *Bank) request(ctx context.Context, c callback) (*http.Request, error) {
+	if c.url != "" {
+		return c.request(ctx)
+	}
 	req, err := http.NewRequestWithContext(ctx, http.MethodPost, b.target, bytes.NewReader(c.body))
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	req.Header.Set("Content-Type", "application/json")
 	sign(req.Header, b.opts.Secret, c.messageID, c.body, b.opts.Clock())
+	return req, nil
+}
+
+// post sends a callback, and returns the status of the answer.
+func (b *Bank) post(ctx context.Context, c callback) (status int, err error) {
+	req, err := b.request(ctx, c)
+	if err != nil {
+		return 0, err
+	}
 	res, err := b.client.Do(req)
 	if err != nil {
 		return 0, err

@@ -154,6 +154,15 @@ func (b *Bank) record(ctx context.Context, tx *sql.Tx, reference, fingerprint st
 
 // carryOut does what a timer says to a transfer, and plans the callbacks about it.
 func (b *Bank) carryOut(ctx context.Context, tx *sql.Tx, reference string, what act) error {
+	switch what {
+	case actRazorpayRefund:
+		return b.razorpayRefunded(ctx, tx, reference)
+	case actPayURefund:
+		return b.payuRefunded(ctx, tx, reference)
+	case actUPIRefund, actUPIRefusal, actUPITurn:
+		return b.turnRefund(ctx, tx, reference, what)
+	default: // of a transfer
+	}
 	t, err := findTransfer(ctx, tx, reference)
 	if err != nil {
 		return err

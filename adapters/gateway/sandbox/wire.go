@@ -65,6 +65,7 @@ const (
 	kindTransfer = "transfer"
 	kindPayment  = "payment"
 	kindDispute  = "dispute"
+	kindRefund   = "refund"
 )
 
 type callbackBody struct {
@@ -86,6 +87,10 @@ type callbackBody struct {
 	Fee       string    `json:"fee,omitempty"`
 	RespondBy time.Time `json:"respond_by,omitzero"`
 	Inquiry   bool      `json:"inquiry,omitempty"`
+
+	// Of a refund. Reference is that of the payment.
+	Refund   string `json:"refund,omitempty"` // reference of the refund
+	RefundID string `json:"refund_id,omitempty"`
 }
 
 // errorBody is every 4xx and 5xx of the bank.
