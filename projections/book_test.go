@@ -119,6 +119,7 @@ func (b *book) evolve(e wallet.Event, r *eventstore.Record) {
 		b.postings = append(b.postings, posted{line, *r})
 	}
 	b.disputed(e, r)
+	b.refunded(e, r)
 	switch e := e.(type) {
 	case *wallet.PayinSuspended:
 		b.suspense[e.Suspense] = SuspenseEntry{
@@ -263,11 +264,13 @@ func (b *book) touch(choose chooser, p *wallet.Payment, amount string) {
 	}
 	switch {
 	case p.Kind == wallet.KindPayin:
-		switch choose(9) {
+		switch choose(12) {
 		case 0, 1:
 			b.pay(id, p.Amount.Fixed())
 		case 7, 8:
 			b.quarrel(choose, p)
+		case 9, 10, 11:
+			b.sendBack(choose, p)
 		case 2:
 			b.pay(id, amount)
 		case 3:
@@ -277,7 +280,7 @@ func (b *book) touch(choose chooser, p *wallet.Payment, amount string) {
 		case 5:
 			b.do(wallet.CreditSuspense{Base: base, Suspense: entry, Charge: charge("5.00", "0.00"), Reason: "theirs", Actor: "operator:asha"})
 		default:
-			b.do(wallet.RefundSuspense{Base: base, Suspense: entry, Reason: "not theirs", Actor: "operator:asha"})
+			b.do(wallet.RefundSuspense{Base: base, Suspense: entry, Send: choose(2) == 0, Reason: "not theirs", Actor: "operator:asha"})
 		}
 	case p.Kind == wallet.KindPayout && choose(3) == 0:
 		b.do(wallet.SubmitPayout{Base: base, Attempt: p.Attempts + 1, Gateway: []string{"sandbox", "other"}[choose(2)]})
@@ -343,6 +346,7 @@ func (b *book) equalAnswers(v *Views) {
 	}
 	b.equalSuspense(v)
 	b.equalDisputes(v)
+	b.equalRefunds(v)
 	b.equalBatches(v)
 	b.equalPast(v)
 	b.equalPending(v)

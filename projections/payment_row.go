@@ -25,6 +25,9 @@ type paymentRow struct {
 	expiresAt, late                int64
 	paymentID                      string // the gateway's own
 	suspense, disputes             string // JSON, or ''
+	checkout                       string // JSON, or ''
+	refunds                        string // JSON, or ''
+	refunding                      int64  // how many of the refunds are on their way
 	ifsc, bankName, accountLast4   string
 	transferType                   string
 	bankReference, returnReference string
@@ -38,11 +41,12 @@ var paymentTable = newTable(schema{
 	name: "payments", key: 2, wide: true,
 	changes: []string{
 		"status", "updated_at", "changed", "late", "payment_id", "suspense", "disputes", "bank_reference", "return_reference",
-		"paid_after_refund", "gateway", "utr", "reason", "notes", "anomalies",
+		"paid_after_refund", "gateway", "utr", "reason", "notes", "anomalies", "checkout", "refunds", "refunding",
 	},
 	indexes: []index{
 		{name: "reference", columns: "merchant, kind, reference", where: "reference <> ''"},
 		{name: "txn_ref", columns: "txn_ref", where: "txn_ref <> ''"},
+		{name: "refunding", columns: "id", where: "refunding <> 0"},
 	},
 }, []column[paymentRow]{
 	{"id", func(r *paymentRow) any { return &r.id }},
@@ -69,6 +73,9 @@ var paymentTable = newTable(schema{
 	{"payment_id", func(r *paymentRow) any { return &r.paymentID }},
 	{"suspense", func(r *paymentRow) any { return &r.suspense }},
 	{"disputes", func(r *paymentRow) any { return &r.disputes }},
+	{"checkout", func(r *paymentRow) any { return &r.checkout }},
+	{"refunds", func(r *paymentRow) any { return &r.refunds }},
+	{"refunding", func(r *paymentRow) any { return &r.refunding }},
 	{"ifsc", func(r *paymentRow) any { return &r.ifsc }},
 	{"bank_name", func(r *paymentRow) any { return &r.bankName }},
 	{"account_last4", func(r *paymentRow) any { return &r.accountLast4 }},
@@ -111,6 +118,19 @@ func (r *paymentRow) fill(p *wallet.Payment) error {
 	}
 	if r.disputes, err = many(len(p.Disputes), p.Disputes); err != nil {
 		return fmt.Errorf("payment %s: its disputes: %w", r.id, err)
+	}
+	if r.refunds, err = many(len(p.Refunds), p.Refunds); err != nil {
+		return fmt.Errorf("payment %s: its refunds: %w", r.id, err)
+	}
+	r.refunding = 0
+	for i := range p.Refunds {
+		r.refunding += flag(p.Refunds[i].Status == wallet.RefundPending)
+	}
+	r.checkout = ""
+	if !p.Checkout.Empty() {
+		if r.checkout, err = many(1, p.Checkout); err != nil {
+			return fmt.Errorf("payment %s: its checkout: %w", r.id, err)
+		}
 	}
 	r.ifsc, r.bankName, r.accountLast4, r.transferType = p.IFSC, p.BankName, p.AccountLast4, p.TransferType
 	r.bankReference, r.returnReference, r.paidAfterRefund = p.BankReference, p.ReturnReference, flag(p.PaidAfterRefund)
@@ -174,6 +194,20 @@ func (r *paymentRow) unpack(p *wallet.Payment) error {
 		for i := range p.Disputes {
 			d := &p.Disputes[i]
 			amounts = append(amounts, &d.Amount, &d.Held, &d.Lost, &d.Fee)
+		}
+	}
+	if r.refunds != "" {
+		if err := json.Unmarshal([]byte(r.refunds), &p.Refunds); err != nil {
+			return fmt.Errorf("its refunds: %w", err)
+		}
+		for i := range p.Refunds {
+			refund := &p.Refunds[i]
+			amounts = append(amounts, &refund.Amount, &refund.Commission, &refund.Tax)
+		}
+	}
+	if r.checkout != "" {
+		if err := json.Unmarshal([]byte(r.checkout), &p.Checkout); err != nil {
+			return fmt.Errorf("its checkout: %w", err)
 		}
 	}
 	for _, a := range amounts {

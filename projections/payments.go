@@ -14,8 +14,8 @@ import (
 type payments struct{}
 
 func (payments) name() string   { return "payments" }
-func (payments) version() int64 { return 4 }
-func (payments) shape() int64   { return 4 }
+func (payments) version() int64 { return 5 }
+func (payments) shape() int64   { return 5 }
 func (payments) schemas() []*schema {
 	return []*schema{&paymentTable.schema, &statusTable.schema, &dayTable.schema}
 }

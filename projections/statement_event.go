@@ -150,6 +150,14 @@ func (v *Views) explainEntry(ctx context.Context, e *statementEntry, event walle
 		e.reason, e.suspense = of.Reason, of.Suspense
 	case *wallet.DisputeClosed:
 		e.reason = of.Reason
+	case *wallet.RefundInitiated:
+		e.utr, e.reason = "", of.Reason
+	case *wallet.RefundSucceeded:
+		e.utr, e.reason, e.bankReference = of.UTR, "", of.RefundID
+	case *wallet.RefundFailed:
+		e.utr, e.reason, e.suspense = "", of.Reason, of.Suspense
+	case *wallet.RefundPaidAfterFailure:
+		e.utr, e.reason, e.suspense, e.bankReference = of.UTR, "", of.Suspense, of.RefundID
 	}
 	if strings.HasPrefix(e.subject, "bat_") {
 		e.batch = e.subject

@@ -318,14 +318,14 @@ type statementEntry struct {
 	utr, reason, returnReference      string
 	txnRef, bankReference             string
 	paidAfterRefund                   int64
-	suspended, disputed               int64 // 1: the payment has entries in suspense, or disputes
+	suspended, disputed               int64 // 1: the payment has entries in suspense; disputes or refunds
 }
 
 const statementColumns = `l.partition, l.account, l.recorded_at, l.seq, l.line, l.debit, l.credit, l.balance, l.effective_at, l.subject,
 	coalesce(p.kind, ''), coalesce(p.status, ''), coalesce(p.merchant, ''), coalesce(p.reference, ''), coalesce(p.seq, 0),
 	coalesce(p.amount, 0), coalesce(p.commission, 0), coalesce(p.bank_name, ''), coalesce(p.account_last4, ''), coalesce(p.batch, ''),
 	coalesce(p.utr, ''), coalesce(p.reason, ''), coalesce(p.return_reference, ''), coalesce(p.paid_after_refund, 0),
-	CASE WHEN coalesce(p.suspense, '') = '' THEN 0 ELSE 1 END, CASE WHEN coalesce(p.disputes, '') = '' THEN 0 ELSE 1 END,
+	CASE WHEN coalesce(p.suspense, '') = '' THEN 0 ELSE 1 END, CASE WHEN coalesce(p.disputes, '') = '' AND coalesce(p.refunds, '') = '' THEN 0 ELSE 1 END,
 	coalesce(p.txn_ref, ''), coalesce(p.bank_reference, '')`
 
 // scanStatement calls each for every row, and closes them.

@@ -65,6 +65,10 @@ func (suspense) apply(ctx context.Context, w *writer, _ *cache, generation int64
 			closed = append(closed, e.Suspense)
 		case *wallet.DisputeReversed:
 			closed = append(closed, e.Suspense)
+		case *wallet.RefundFailed:
+			closed = append(closed, e.Suspense)
+		case *wallet.RefundPaidAfterFailure:
+			closed = append(closed, e.Suspense)
 		}
 	}
 	rows, err := suspenseTable.load(ctx, w, generation, "id", closed)
@@ -125,13 +129,30 @@ func evolveSuspense(entries map[paymentKey]*suspenseRow, f *fact) (paymentKey, e
 			return key, nil
 		}
 		key = paymentKey{e.Merchant, e.Suspense}
-		err := closeSuspense(entries[key], f, SuspenseOpen, "", "")
-		if err == nil {
-			entries[key].closedAt = 0
+		return key, reopenSuspense(entries[key], f)
+	case *wallet.RefundFailed:
+		if e.Suspense == "" {
+			return key, nil
 		}
-		return key, err
+		key = paymentKey{e.Merchant, e.Suspense}
+		return key, reopenSuspense(entries[key], f)
+	case *wallet.RefundPaidAfterFailure:
+		if e.From != wallet.FromSuspense {
+			return key, nil
+		}
+		key = paymentKey{e.Merchant, e.Suspense}
+		return key, closeSuspense(entries[key], f, SuspenseRefunded, "refund "+e.Refund+" was made after all", e.Actor)
 	}
 	return key, nil
+}
+
+// reopenSuspense: the money is there again.
+func reopenSuspense(entry *suspenseRow, f *fact) error {
+	err := closeSuspense(entry, f, SuspenseOpen, "", "")
+	if err == nil {
+		entry.closedAt = 0
+	}
+	return err
 }
 
 func closeSuspense(entry *suspenseRow, f *fact, status SuspenseStatus, reason, actor string) error {

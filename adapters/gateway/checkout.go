@@ -56,7 +56,7 @@ type Refunds interface {
 	InquireRefund(ctx context.Context, a Account, r Refund) (RefundAnswer, error)
 }
 
-// Errors of a Checkout. Compare with errors.Is.
+// ErrCredentials is an error of a Checkout. Compare with errors.Is.
 var ErrCredentials = errors.New("the gateway does not accept these credentials")
 
 // Declined is a definite refusal. Compare with errors.As.
@@ -92,7 +92,7 @@ type Order struct {
 	Reference   string // transaction id, tx_...: unique for ever, kept by the company beside its order
 	Amount      money.Amount
 	Method      merchant.Method // "": any
-	Merchant    string // the app's name, as customers know it; "" shows the description
+	Merchant    string          // the app's name, as customers know it; "" shows the description
 	Description string
 	Name        string // of the customer, as far as known
 	Email       string

@@ -15,6 +15,18 @@ const (
 	CountCallbackRefused  Event = "callback_refused"  // forged, stale, malformed, about something unknown
 	CountCallbackDeferred Event = "callback_deferred" // answered "try again"
 	CountExpiryUnknown    Event = "expiry_unknown"    // payins expired without an answer of their gateway
+	CountRefundFailed     Event = "refund_failed"     // refunds that a gateway has not made
+
+	CountOrdered       Event = "ordered"        // orders that were made
+	CountOrderRefused  Event = "order_refused"  // definitely not made
+	CountOrderUnknown  Event = "order_unknown"  // attempts without an answer
+	CountPaused        Event = "paused"         // pauses of gateway configurations that keep failing
+	CountCallbackEarly Event = "callback_early" // verified messages about an order that is not known, or not yet
+	CountUnmatched     Event = "unmatched"      // those of them that were kept in the end
+	CountReturnRefused Event = "return_refused" // what browsers brought back and could not be verified
+	CountNotKept       Event = "not_kept"       // refused messages that came too fast to be kept
+	CountTrialPassed   Event = "trial_passed"   // trial orders
+	CountTrialFailed   Event = "trial_failed"
 )
 
 // Counter counts an event of a gateway. It must be fast and safe for concurrent use.

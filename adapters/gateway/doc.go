@@ -46,6 +46,19 @@
 //
 // Two processes may handle the same job for a moment, when a lease runs out: the log decides who sends.
 //
+// # A refund's way
+//
+//	initiated -------> submitted n --> Refund --> done | failed | refused ----------------> reported, done
+//	(held)     append    ^               |  \
+//	                     |               |   pending, unknown --> InquireRefund (backoff) --> done | failed --> reported, done
+//	                     |               |                          |  ^   \
+//	                     +-- not known --+--------------------------+  +----+ unknown, pending
+//
+// NextRefundStep is this diagram. Gateways keep one refund per reference, which is the refund's id: so a refund may be asked for again
+// whenever the gateway does not know it, and is never given up. A refusal of the first request is definite; that of a later one counts only if
+// an inquiry does not know the refund either, since it may be about the refund that an earlier request has made. The table of deaths above
+// holds for refunds too, with one difference: between intent and call nothing is lost, since asking twice is harmless.
+//
 // # Payins
 //
 // A payin's job is due when it expires. Its gateway is asked first; payments are reported, and what nobody paid expires. When the
@@ -55,4 +68,59 @@
 //
 // Inbound verifies, finds the payment, reports, and answers 200 only for what is durable. Repeated, reordered and contradicting
 // messages are the domain's to judge: they change nothing twice.
+//
+// # A checkout's order
+//
+// Checkouts take payins that are paid on the pages of payment companies, in accounts of the apps' own. ADR 17 says why it is so.
+//
+//	created (wallet.Unrouted)
+//	   |
+//	   |  RoutePayin n: appended before anybody is asked; who gets it appended asks
+//	   v
+//	routed n ---> CreateOrder ---> an order ----------------> ordered: customers may be sent there
+//	   ^             |   \
+//	   |             |    definite: *Declined, ErrCredentials, no account
+//	   |             |             \
+//	   |          unknown           +-> order_failed: the next candidate, n+1; none left: OrderError, or domain.NotFound
+//	   |             |
+//	   |             +-> order_failed (unknown): open
+//	   |                      |
+//	   +--- n+1, Again, the same configuration: once at once, then whenever Ensure is called
+//
+// # Rules of checkouts
+//
+//   - The decision with its candidates is in payin.routed, and follows from them alone.
+//   - An open attempt keeps its configuration, as long as that can be used: another one might have the payin paid twice.
+//   - A client, a form, a link is given only for an order that is in the log. An order that was made and not recorded is known to nobody.
+//   - One process has one call under way for a payin; those who want the same wait for it. Of several processes the log lets one ask; the
+//     others wait a bounded time, and then ask the same configuration whether it has the order. A second order of one payin, should a company make
+//     one, is never shown.
+//   - A configuration that keeps failing is passed over for a while: see health.
+//   - A message counts for a payin of its own app, through its own configuration, about its own order. Another amount is suspended, everything else that does
+//     not fit is noted as an anomaly, with the message as evidence; neither is sent again.
+//   - The way by which a payment is told does not matter: webhook, return, refresh and expiry report the same payment under the same key.
+//   - A return that is not signed proves nothing: the gateway is asked.
+//   - A refusal of the company ends a payin when a webhook, a signed return or its expiry tells it. A page that only waits does not end it.
+//
+// # A message's states
+//
+//	verified ---> booked, or noted with its payin
+//	    \
+//	     order not known ---> early ---> booked, or noted                       (tried again with growing gaps)
+//	                            |
+//	                            +------> unmatched, after EarlyFor
+//	not believed -------------> refused
+//
+// early, unmatched and refused are kept in work storage (eventstore/work, inbox), sealed under the app's key, bounded for each configuration and
+// in age. Refused ones are written at a bounded pace, and never push out the others. Kept lists them.
+//
+// # When the process dies, at a checkout
+//
+//	before routed is durable              nothing was asked
+//	between routed and ordered            the attempt is open: the next Ensure asks the same configuration, with Again
+//	between a refusal and order_failed    likewise; the company refuses again
+//	before a webhook is answered          the company sends it again
+//	between the payment and EndTrial      likewise: the trial is ended before the 200
+//	an early message, before its job      it was not answered
+//	a trial whose webhook never comes     its job is due behind the expiry; it is put when the payin is made
 package gateway

@@ -5,7 +5,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
@@ -47,9 +46,19 @@ type Expiry struct {
 	reporter
 	jobs     *work.Store
 	gateways map[string]Payins
+	orders   Orders
 	policy   ExpiryPolicy
 	lease    time.Duration
 }
+
+// Orders knows what customers have paid of payins that are paid at a checkout.
+type Orders interface {
+	// Collect takes what the customer of a payin that has its order has authorised, and returns the order's payments.
+	Collect(ctx context.Context, p wallet.Payment) (Payments, error)
+}
+
+// AskOrders has payins that are paid at a checkout asked about there. Call it before Run.
+func (e *Expiry) AskOrders(o Orders) { e.orders = o }
 
 // NewExpiry makes it.
 func NewExpiry(l Ledger, jobs *work.Store, gateways []Payins, policy ExpiryPolicy, o Options) *Expiry {
@@ -174,27 +183,42 @@ func (e *Expiry) putOff(j work.Job, m expiryMemory, err error) work.Outcome {
 
 // ask asks the payin's gateway for payments, and reports them.
 func (e *Expiry) ask(ctx context.Context, p wallet.Payment, id string) error {
-	g, ok := e.gateways[p.Gateway]
-	if !ok {
-		return fmt.Errorf("gateway %q of the payin is not configured", p.Gateway)
-	}
 	calling, cancel := context.WithTimeout(ctx, e.policy.InquiryTimeout)
 	defer cancel()
-	e.count.count(g.Name(), CountInquired)
-	found, err := g.Payments(calling, p.TxnRef)
+	found, err := e.payments(calling, p)
 	if err != nil {
-		e.count.count(g.Name(), CountUnknown)
-		return fmt.Errorf("asking for payments: %w", err)
-	}
-	paid := slices.DeleteFunc(slices.Clone(found.List), func(pay Payment) bool { return !pay.Paid })
-	if len(paid) == 0 && len(found.List) > 0 {
-		paid = found.List[len(found.List)-1:] // the last refusal; beside a payment, refusals do not matter
+		return err
 	}
 	var errs []error // one that cannot be booked does not hold up the others
-	for _, pay := range paid {
-		if err := e.payment(ctx, p, g.Name(), "", pay, found.Raw); err != nil {
+	for _, pay := range definite(found, true) {
+		if err := e.payment(ctx, p, p.Gateway, "", pay, found.Raw); err != nil {
 			errs = append(errs, fmt.Errorf("reporting payment %s of %s: %w", pay.PaymentID, id, err))
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// payments asks for what customers have paid. Of a payin at a checkout that has no order nobody has paid anything: a customer is sent to the
+// gateway only when its order is in the log, also where an attempt is open that may have made one.
+func (e *Expiry) payments(ctx context.Context, p wallet.Payment) (Payments, error) {
+	if p.Gateway == wallet.Unrouted || p.Checkout.Config != "" {
+		switch {
+		case p.Checkout.Order == "":
+			return Payments{}, nil
+		case e.orders == nil:
+			return Payments{}, fmt.Errorf("gateway %q of the payin is not configured", p.Gateway)
+		}
+		return e.orders.Collect(ctx, p)
+	}
+	g, ok := e.gateways[p.Gateway]
+	if !ok {
+		return Payments{}, fmt.Errorf("gateway %q of the payin is not configured", p.Gateway)
+	}
+	e.count.count(g.Name(), CountInquired)
+	found, err := g.Payments(ctx, p.TxnRef)
+	if err != nil {
+		e.count.count(g.Name(), CountUnknown)
+		return Payments{}, fmt.Errorf("asking for payments: %w", err)
+	}
+	return found, nil
 }

@@ -122,7 +122,11 @@ func (in *Inbound) accept(ctx context.Context, g Callbacks, m Message) (int, str
 
 // record finds the payment of a message and reports it.
 func (in *Inbound) record(ctx context.Context, g Callbacks, m Message) error {
-	merchantID, id, kind, found, err := in.subjects.Subject(ctx, m.Reference)
+	reference := m.Reference
+	if m.Refund != nil && m.OrderID != "" { // the message names the refund, and the payment's reference beside it
+		reference = m.OrderID
+	}
+	merchantID, id, kind, found, err := in.subjects.Subject(ctx, reference)
 	if err != nil {
 		return fmt.Errorf("finding the payment: %w", err)
 	}
@@ -149,6 +153,12 @@ func (in *Inbound) record(ctx context.Context, g Callbacks, m Message) error {
 		return in.payment(ctx, p, g.Name(), m.ID, *m.Payment, m.Raw)
 	case m.Dispute != nil && kind == wallet.KindPayin && p.Kind == wallet.KindPayin:
 		return in.dispute(ctx, p, g.Name(), m.ID, *m.Dispute, m.Raw)
+	case m.Refund != nil && kind == wallet.KindPayin && p.Kind == wallet.KindPayin:
+		known, err := in.refundSaid(ctx, p, g.Name(), "", m)
+		if err == nil && !known {
+			err = domain.Errorf(domain.NotFound, "payin %s has no refund %s", p.Of.Payment, m.Reference)
+		}
+		return err
 	}
 	return fmt.Errorf("%w: a message about another kind of payment", ErrMalformed)
 }

@@ -63,12 +63,23 @@ func (r *reporter) payment(ctx context.Context, p wallet.Payment, gateway, reque
 			Base: base, Gateway: gateway, PaymentID: pay.PaymentID, Reason: pay.Reason, Message: digest(raw.Body),
 		}, gateway, request, raw)
 	}
+	if pay.Currency != "" && money.Currency(pay.Currency) != p.Currency {
+		return r.note(ctx, p, gateway, request, "payment "+pay.PaymentID+" is in "+pay.Currency, raw)
+	}
 	amount, err := money.Parse(pay.Amount, p.Currency)
 	if err != nil {
 		return fmt.Errorf("%w: amount of payment %s: %w", ErrMalformed, pay.PaymentID, err)
 	}
 	return r.submit(ctx, p, wallet.ReportPayment{
-		Base: base, Gateway: gateway, PaymentID: pay.PaymentID, Amount: amount, UTR: pay.UTR, Suspense: newID("sus_"),
+		Base: base, Gateway: gateway, Config: p.Checkout.Config, PaymentID: pay.PaymentID, Amount: amount, UTR: pay.UTR,
+		Method: pay.Method, SubMethod: pay.SubMethod, Suspense: newID("sus_"),
+	}, gateway, request, raw)
+}
+
+// note keeps a statement about a payin that cannot be booked, for a person to look at.
+func (r *reporter) note(ctx context.Context, p wallet.Payment, gateway, request, claim string, raw Raw) error {
+	return r.submit(ctx, p, wallet.NotePayin{
+		Base: wallet.Base{Of: p.Of, At: r.valueDate(p, time.Time{})}, Gateway: gateway, Claim: claim, Anomaly: true, Message: digest(raw.Body),
 	}, gateway, request, raw)
 }
 

@@ -29,7 +29,7 @@ func impersonal(name string) bool {
 	case "id", "event", "eventid", "type", "kind", "status", "state", "code", "errorcode", "responsecode", "outcome", "success", "service", "version", "mode",
 		"method", "amount", "paidamount", "netamount", "currency", "commission", "fee", "tax", "gst", "balance",
 		"transactionid", "txnid", "txnref", "paymentid", "orderid", "partnerrequestid", "referenceid", "reference", "ref", "clientreference", "bankreference",
-		"returnreference", "utr", "rrn", "requestid", "batchid", "batch", "suspense", "dispute", "case", "caseid", "keyid", "operatorid", "merchant",
+		"returnreference", "refund", "refundid", "config", "utr", "rrn", "requestid", "batchid", "batch", "suspense", "dispute", "case", "caseid", "keyid", "operatorid", "merchant",
 		"merchantid", "command", "gateway", "ifsc", "bankname", "transfertype", "accountlast4", "phonelast4", "last4", "attempt", "index", "phase",
 		"reason", "reasoncode", "timestamp", "time", "date", "at", "createdat", "updatedat", "paidat", "completedat", "expiresat", "respondby", "settledat",
 		"asof", "evidence", "second", "payout", "transaction", "bank", "vpa", "payeevpa", "pa", "intenturl":

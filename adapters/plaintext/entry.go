@@ -47,11 +47,12 @@ const (
 	refSuspense  = "suspense"
 	refDispute   = "dispute"
 	refCase      = "dispute_case"
+	refRefund    = "refund"
 )
 
 // referenceNames lists them.
 func referenceNames() []string {
-	return []string{refGateway, refPaymentID, refUTR, refBank, refReturn, refBatch, refSuspense, refDispute, refCase}
+	return []string{refGateway, refPaymentID, refUTR, refBank, refReturn, refBatch, refSuspense, refDispute, refCase, refRefund}
 }
 
 // references appends those of an event.
@@ -104,7 +105,23 @@ func references(to []Reference, e wallet.Event) []Reference {
 		add(refGateway, e.Gateway)
 	case *wallet.DisputeReversed:
 		add(refGateway, e.Gateway)
+	case *wallet.RefundInitiated:
+		add(refGateway, e.Gateway)
+		add(refPaymentID, e.PaymentID)
+	case *wallet.RefundSucceeded:
+		add(refGateway, e.Gateway)
+		add(refUTR, e.UTR)
+		add(refBank, e.RefundID)
+	case *wallet.RefundFailed:
+		add(refGateway, e.Gateway)
+		add(refSuspense, e.Suspense)
+	case *wallet.RefundPaidAfterFailure:
+		add(refGateway, e.Gateway)
+		add(refUTR, e.UTR)
+		add(refBank, e.RefundID)
+		add(refSuspense, e.Suspense)
 	}
 	add(refDispute, wallet.DisputeOf(e))
+	add(refRefund, wallet.RefundOf(e))
 	return to
 }

@@ -300,8 +300,8 @@ func (c Adjust) decide(*Books) ([]Event, error) {
 	_, known := c.Amount.Currency().Exponent()
 	kind, _, _ := strings.Cut(c.About, "_")
 	switch {
-	case slices.Contains([]string{"txn", "bat", "sus", "dsp"}, kind): // a line of it would be told as one of theirs
-		return nil, domain.InvalidField("subject", "must not be a payment, a batch, a suspense entry or a dispute: they have events of their own")
+	case slices.Contains([]string{"txn", "bat", "sus", "dsp", "rfd"}, kind): // a line of it would be told as one of theirs
+		return nil, domain.InvalidField("subject", "must not be a payment, a batch, a suspense entry, a dispute or a refund: they have events of their own")
 	case c.Debit == c.Credit:
 		return nil, domain.InvalidField("credit_account", "must be another account than debit_account")
 	case !known:

@@ -275,6 +275,9 @@ func (p *Payment) evolveCheckout(e Event) {
 		}
 	case *PayinSucceeded:
 		k.PaidBy, k.PaidBySub = e.Method, e.SubMethod
+		if e.Config != "" { // of an earlier attempt, perhaps: refunds go where the money is
+			k.Config = e.Config
+		}
 	}
 }
 

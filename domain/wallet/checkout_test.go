@@ -132,10 +132,16 @@ func TestPaidAtCheckout(t *testing.T) {
 	report := ReportPayment{
 		Base: at(payin), Gateway: "razorpay", Config: "gc_a", PaymentID: "pay_1", Amount: inr("1000"), Method: "netbanking", SubMethod: "HDFC", Suspense: "sus_1",
 	}
-	paid := &PayinSucceeded{Of: payin, Priced: inPriced, Gateway: "razorpay", PaymentID: "pay_1", Method: "netbanking", SubMethod: "HDFC"}
+	paid := &PayinSucceeded{Of: payin, Priced: inPriced, Gateway: "razorpay", PaymentID: "pay_1", Method: "netbanking", SubMethod: "HDFC", Config: "gc_a"}
 	run(t, []scene{{name: "paid", given: given{unrouted, routed, ordered}, when: report, then: []Event{paid}}})
 	if got := strings.Join(report.Keys(), " "); got != "payment:mer_1:gc_a:pay_1" {
 		t.Errorf("keys %s", got)
+	}
+	// It comes through the account that was asked first, though another one was asked since: that is where a refund goes.
+	late := *paid
+	late.Config, late.Gateway = "gc_b", "payu"
+	if _, p := (given{unrouted, routed, ordered, &late}).state(payin); p.Checkout.Config != "gc_b" || p.Gateway != "payu" {
+		t.Errorf("paid in the account of %s at %s", p.Checkout.Config, p.Gateway)
 	}
 	_, p := given{unrouted, routed, ordered, paid}.state(payin)
 	want := Checkout{

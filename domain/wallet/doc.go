@@ -5,7 +5,8 @@
 //
 // # Wallet
 //
-// Available is never negative. Locked is the sum of open holds: pending payouts (amount + commission) and holds by hand.
+// Available is never negative. Locked is the sum of open holds: pending payouts (amount + commission), the
+// merchant's part of refunds on their way, disputes, and holds by hand.
 // Owed is what the merchant owes; while it is more than zero, available is zero, since whatever is credited is taken for the
 // debt in the same decision (wallet.recovered). Commission and tax are decided once, when the payment is made; a refund
 // gives back that split, whatever the fee plan says by then.

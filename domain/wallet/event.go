@@ -68,6 +68,7 @@ type PayinSucceeded struct {
 	Late      bool   `json:"late,omitempty"`
 	Method    string `json:"method,omitempty"` // by which it was paid, as the gateway calls it
 	SubMethod string `json:"sub_method,omitempty"`
+	Config    string `json:"config,omitempty"` // gateway configuration in whose account the payment is
 }
 
 // PayinFailed ends a pending payin that the customer's bank refused.
@@ -90,6 +91,7 @@ type PayinSuspended struct {
 	PaymentID string       `json:"payment_id"`
 	UTR       string       `json:"utr"`
 	Reason    string       `json:"reason"` // ReasonAmount or ReasonSecond
+	Config    string       `json:"config,omitempty"`
 }
 
 // Reasons of a suspended payment.

@@ -111,7 +111,7 @@ func (p *Payment) evolvePayin(e Event) {
 	case *PayinExpired:
 		p.Status = Expired
 	case *PayinSuspended:
-		p.keep(Suspended{ID: e.Suspense, Amount: e.Amount, Gateway: e.Gateway, PaymentID: e.PaymentID, Open: true})
+		p.keep(Suspended{ID: e.Suspense, Amount: e.Amount, Gateway: e.Gateway, Config: e.Config, PaymentID: e.PaymentID, Open: true})
 	case *PayinNoted:
 		if p.Notes++; e.Anomaly {
 			p.Anomalies++

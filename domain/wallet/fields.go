@@ -27,6 +27,7 @@ func (e *PayinSucceeded) fields(c *codec) {
 	c.flag("late", &e.Late)
 	c.option("method", &e.Method)
 	c.option("sub_method", &e.SubMethod)
+	c.option("config", &e.Config)
 }
 
 func (e *PayinFailed) fields(c *codec) {
@@ -46,6 +47,7 @@ func (e *PayinSuspended) fields(c *codec) {
 	c.text("payment_id", &e.PaymentID)
 	c.text("utr", &e.UTR)
 	c.text("reason", &e.Reason)
+	c.option("config", &e.Config)
 }
 
 func (e *PayinNoted) fields(c *codec) {

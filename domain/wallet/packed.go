@@ -216,6 +216,7 @@ func (c *packing) suspended(s Suspended) Suspended {
 	carry(c, &s.ID)
 	c.amount(&s.Amount)
 	carry(c, &s.Gateway)
+	carry(c, &s.Config)
 	carry(c, &s.PaymentID)
 	c.flag(&s.Open)
 	c.flag(&s.Credited)

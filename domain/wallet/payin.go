@@ -60,7 +60,7 @@ func reportPayment(p *Payment, c ReportPayment) ([]Event, error) {
 	}
 	return []Event{&PayinSucceeded{
 		Of: c.Of, Priced: p.Priced, Gateway: c.Gateway, PaymentID: c.PaymentID, UTR: c.UTR, Late: p.Status != Pending,
-		Method: clip(c.Method), SubMethod: clip(c.SubMethod),
+		Method: clip(c.Method), SubMethod: clip(c.SubMethod), Config: c.Config,
 	}}, nil
 }
 
@@ -75,7 +75,7 @@ func suspend(p *Payment, c ReportPayment, reason string) ([]Event, error) {
 	}
 	return []Event{&PayinSuspended{
 		Of: c.Of, Suspense: c.Suspense, Amount: c.Amount, Asked: p.Amount, Gateway: c.Gateway, PaymentID: c.PaymentID,
-		UTR: c.UTR, Reason: reason,
+		UTR: c.UTR, Reason: reason, Config: c.Config,
 	}}, nil
 }
 
@@ -152,7 +152,7 @@ func refundSuspense(p *Payment, c RefundSuspense) ([]Event, error) {
 		if len(p.Refunds) >= MaxRefunds {
 			return nil, domain.Errorf(domain.Stale, "payin %s has %d refunds: this one must be made by hand", p.Payment, len(p.Refunds))
 		}
-		e.Refund, e.Config, e.PaymentID = p.suspenseReference(s.ID), p.Checkout.Config, s.PaymentID
+		e.Refund, e.Config, e.PaymentID = p.suspenseReference(s.ID), s.Config, s.PaymentID
 	}
 	return []Event{e}, nil
 }

@@ -97,6 +97,7 @@ type Suspended struct {
 	ID        string
 	Amount    money.Amount
 	Gateway   string
+	Config    string // gateway configuration in whose account it is; "" of a gateway that has none
 	PaymentID string // the gateway's own
 	Open      bool
 	Credited  bool

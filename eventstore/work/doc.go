@@ -38,12 +38,19 @@
 //   - An answer under an Idempotency-Key. The key itself is in the log; the repeat is answered from the payment.
 //   - A checkpoint. Records come again.
 //
+// What may be used once and has been (SpendOnce) is the one thing here that the log does not tell again: its commit waits for the disk.
+//
 // On SQLite no commit of work waits for the disk (synchronous=NORMAL): only a crash of the machine undoes commits, it ends the
 // consumers too, and what it undoes is the end of one history. The write-ahead log of this file is one sequence; so a checkpoint
 // survives only if what was written before it does, and where it does not survive the consumer reads the record again. This holds
 // as long as jobs, callbacks, poisoned records and checkpoints are in one file.
 //
 // The log, the secrets and what the bank was told are committed durably, always.
+//
+// # The inbox
+//
+// Messages of payment companies that the log does not take are kept here: what is early, what was never matched, what was not believed. It is evidence beside
+// the ledger, sealed by who keeps it and bounded in number and age. Losing it loses no money: payments are asked for again when their payin expires.
 //
 // # Failures
 //

@@ -1,0 +1,300 @@
+package gateway
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+
+	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
+)
+
+// ServeHTTP takes the messages of gateways at POST /gateways/{gateway}/{app}/{config}/webhook. It answers
+//
+//	200  every message is durable: in the ledger, or, where it is about an order that is not known (yet), among those kept
+//	400  it cannot be read                  401  forged, or too old
+//	404  the app has no such account        413  too large
+//	503  not now: send it again
+//
+// What was verified and cannot be booked is noted with its payin as an anomaly, and answered 200: sending it again would change nothing.
+func (c *Checkouts) ServeHTTP(w http.ResponseWriter, r *http.Request) { c.mux.ServeHTTP(w, r) }
+
+// place is the account that a message came to.
+type place struct {
+	app     merchant.Merchant
+	config  string
+	gateway string
+}
+
+func (c *Checkouts) webhook(w http.ResponseWriter, r *http.Request) {
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	default:
+		answer(w, http.StatusServiceUnavailable, "try again")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), inboundTimeout)
+	defer cancel()
+	name := r.PathValue("gateway")
+	if _, built := c.gateways[name]; !built { // not counted: a label for whatever strangers ask for would fill the metrics
+		answer(w, http.StatusNotFound, "there is no such gateway")
+		return
+	}
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
+	if err != nil {
+		c.count.count(name, CountCallbackRefused)
+		var large *http.MaxBytesError
+		if errors.As(err, &large) {
+			answer(w, http.StatusRequestEntityTooLarge, "the body is too large")
+			return
+		}
+		answer(w, http.StatusBadRequest, "the body cannot be read")
+		return
+	}
+	status, text := c.receive(ctx, name, r.PathValue("app"), r.PathValue("config"), r.Header, body)
+	answer(w, status, text)
+}
+
+// receive verifies a message and takes what it says, and returns what to answer.
+func (c *Checkouts) receive(ctx context.Context, name, appID, config string, header http.Header, body []byte) (int, string) {
+	none := func() (int, string) {
+		c.count.count(name, CountCallbackRefused)
+		return http.StatusNotFound, "there is no such account"
+	}
+	if !merchant.ValidID("ap_", appID) || !merchant.ValidID("gc_", config) {
+		return none()
+	}
+	l := c.log.With("gateway", name, "app", appID, "config", config)
+	app, err := c.apps.Merchant(ctx, appID)
+	switch {
+	case domain.CodeOf(err) == domain.NotFound:
+		return none()
+	case err != nil:
+		return c.later(name, err)
+	}
+	evidence := kept{Merchant: appID, Gateway: name, MediaType: header.Get("Content-Type"), Header: header, Body: body}
+	if g, there := configOf(&app, config); !there || g.Gateway != name {
+		if app.App != nil { // among those of the app, not of a configuration: there may be any number of wrong ones
+			evidence.Reason = "no such account"
+			c.keepRefused(ctx, evidence)
+		}
+		return none()
+	}
+	evidence.Config = config
+	company, account, err := c.account(ctx, &app, config)
+	if errors.Is(err, errNoSecrets) {
+		evidence.Reason = "the account has no secrets"
+		c.keepRefused(ctx, evidence)
+		return none()
+	}
+	if err != nil {
+		return c.later(name, err)
+	}
+	messages, err := company.ParseWebhook(ctx, account, header, body, c.clock())
+	if err == nil && len(messages) > MaxMessages {
+		err = fmt.Errorf("%w: %d messages", ErrMalformed, len(messages))
+	}
+	if why := refusedAs(err); why != "" {
+		c.count.count(name, CountCallbackRefused)
+		l.Warn("a message of a gateway was refused", "why", why)
+		evidence.Reason = why
+		c.keepRefused(ctx, evidence)
+		if why == "malformed" {
+			return http.StatusBadRequest, "the message cannot be read"
+		}
+		return http.StatusUnauthorized, "the message is not authentic"
+	}
+	if err != nil {
+		return c.later(name, err)
+	}
+	return c.takeAll(ctx, &place{app, config, name}, messages, evidence)
+}
+
+func configOf(app *merchant.Merchant, config string) (merchant.Gateway, bool) {
+	if app.App == nil {
+		return merchant.Gateway{}, false
+	}
+	return app.App.Gateway(config)
+}
+
+func (c *Checkouts) later(gateway string, err error) (int, string) {
+	c.count.count(gateway, CountCallbackDeferred)
+	c.log.Warn("a message was not taken, the gateway has to send it again", "gateway", gateway, "error", err)
+	return http.StatusServiceUnavailable, "try again"
+}
+
+// takeAll takes what was verified, and keeps what is early.
+func (c *Checkouts) takeAll(ctx context.Context, at *place, messages []Message, evidence kept) (int, string) {
+	var early []Message
+	for _, m := range messages {
+		switch err := c.take(ctx, at, m, false); {
+		case errors.Is(err, errEarly):
+			early = append(early, m)
+		case err != nil:
+			return c.later(at.gateway, err)
+		default:
+			c.count.count(at.gateway, CountCallback)
+		}
+	}
+	if len(early) > 0 {
+		evidence.Reason, evidence.Messages = "the order is not known", early
+		if err := c.keepEarly(ctx, evidence); err != nil {
+			return c.later(at.gateway, err)
+		}
+		c.count.count(at.gateway, CountCallbackEarly)
+	}
+	return http.StatusOK, "ok"
+}
+
+// errEarly: the message is about an order that is not known, or not yet.
+var errEarly = errors.New("the order is not known")
+
+// take brings one verified message of a webhook into the ledger. errEarly when what it is about is not known; last says that it is not waited
+// for any more: then a message that names a payin is noted with it.
+func (c *Checkouts) take(ctx context.Context, at *place, m Message, last bool) error {
+	if m.Refund != nil {
+		return c.takeRefund(ctx, at, m)
+	}
+	if m.Payment == nil && m.Dispute == nil && !m.Approved {
+		return nil // nothing to record
+	}
+	p, err := c.find(ctx, at, &m)
+	if err != nil {
+		return err
+	}
+	if p.Checkout.Order == "" && p.Checkout.Config == at.config {
+		if !last {
+			return errEarly
+		}
+		return c.anomaly(ctx, at, p, m, "is about an order that was never recorded")
+	}
+	if err := c.report(ctx, at, p, m); err != nil {
+		return err
+	}
+	return c.passTrial(ctx, at, p, m)
+}
+
+// takeRefund hands on what a message says of a refund. What cannot be booked is kept among the unmatched.
+func (c *Checkouts) takeRefund(ctx context.Context, at *place, m Message) error {
+	if c.o.Refunds == nil {
+		return errEarly
+	}
+	found, err := c.o.Refunds.ReportRefund(ctx, at.app.ID, at.config, m)
+	if refusal(err) {
+		c.count.count(at.gateway, CountAnomaly)
+		c.log.Error("a gateway's statement about a refund cannot be booked", "gateway", at.gateway, "message", m.ID, "reference", m.Reference, "error", err)
+		return c.keepUnmatched(ctx, kept{
+			Merchant: at.app.ID, Config: at.config, Gateway: at.gateway, Reason: "what it says of a refund cannot be booked",
+			MediaType: m.MediaType, Body: m.Body, Messages: []Message{m},
+		})
+	}
+	if err == nil && !found {
+		return errEarly
+	}
+	return err
+}
+
+// maxID bounds the ids of gateways that are looked up, and booked.
+const maxID = 200
+
+// find finds the payin that a message is about, as the log has it now: by the gateway's order, by the payment that it was paid by, by our own
+// reference. errEarly when there is none in this app.
+func (c *Checkouts) find(ctx context.Context, at *place, m *Message) (wallet.Payment, error) {
+	var keys []string
+	if m.OrderID != "" && len(m.OrderID) <= maxID {
+		keys = append(keys, wallet.OrderKey(at.app.ID, at.config, m.OrderID))
+	}
+	if m.Dispute != nil && m.Dispute.PaymentID != "" && len(m.Dispute.PaymentID) <= maxID {
+		paid := wallet.ReportPayment{Config: at.config, PaymentID: m.Dispute.PaymentID}
+		paid.Merchant = at.app.ID
+		keys = append(keys, paid.Keys()...)
+	}
+	id := m.Reference
+	for _, key := range keys {
+		position, known, err := c.apps.Lookup(ctx, at.app.ID, key)
+		if err != nil {
+			return wallet.Payment{}, fmt.Errorf("finding the order of a message: %w", err)
+		}
+		if !known {
+			continue
+		}
+		record, err := c.ledger.Record(ctx, position)
+		if err != nil {
+			return wallet.Payment{}, fmt.Errorf("finding the order of a message: %w", err)
+		}
+		id = record.Subject
+		break
+	}
+	if id == "" || len(id) > maxID {
+		return wallet.Payment{}, errEarly
+	}
+	p, err := c.ledger.Payment(ctx, at.app.ID, id)
+	if domain.CodeOf(err) == domain.NotFound || err == nil && p.Kind != wallet.KindPayin {
+		return wallet.Payment{}, errEarly
+	}
+	return p, err
+}
+
+// report reports what a message says of a payin, or notes why it cannot.
+func (c *Checkouts) report(ctx context.Context, at *place, p wallet.Payment, m Message) error {
+	if claim := contradiction(at, &p, &m); claim != "" {
+		return c.anomaly(ctx, at, p, m, claim)
+	}
+	var err error
+	switch {
+	case m.Payment != nil:
+		err = c.payment(ctx, p, at.gateway, m.ID, *m.Payment, m.Raw)
+	case m.Dispute != nil:
+		err = c.dispute(ctx, p, at.gateway, m.ID, *m.Dispute, m.Raw)
+	case m.Approved && p.Status != wallet.Success:
+		err = c.collect(ctx, &at.app, p, false)
+	}
+	if refusal(err) {
+		c.log.Error("a gateway's statement cannot be booked", "gateway", at.gateway, "message", m.ID, "payment", p.Payment, "error", err)
+		return c.anomaly(ctx, at, p, m, "cannot be booked: "+err.Error())
+	}
+	return err
+}
+
+// contradiction says in what a message does not fit the payin that it names; "" when it fits. Amounts are the domain's to judge.
+func contradiction(at *place, p *wallet.Payment, m *Message) string {
+	k := &p.Checkout
+	switch {
+	case k.Config != at.config:
+		return "comes from " + at.config + ", and the payin goes through " + k.Config
+	case m.OrderID != "" && m.OrderID != k.Order:
+		return "is about order " + m.OrderID + ", and the payin has " + k.Order
+	case m.Reference != "" && m.Reference != p.Payment:
+		return "names " + m.Reference + ", and its order is that of this payin"
+	case m.Payment != nil && m.Payment.Currency != "" && money.Currency(m.Payment.Currency) != p.Currency:
+		return "is in " + m.Payment.Currency
+	case m.Payment != nil && (m.Payment.PaymentID == "" || len(m.Payment.PaymentID) > maxID):
+		return "has no id by which it could be known again"
+	}
+	return ""
+}
+
+// anomaly notes a message that cannot be booked with its payin. When the payin takes no more notes, it is kept among the unmatched.
+func (c *Checkouts) anomaly(ctx context.Context, at *place, p wallet.Payment, m Message, claim string) error {
+	what := "a message"
+	switch {
+	case m.Payment != nil:
+		what = "payment " + m.Payment.PaymentID
+	case m.Dispute != nil:
+		what = "dispute " + m.Dispute.Case
+	}
+	if p.Notes >= wallet.MaxAnomalies {
+		c.count.count(at.gateway, CountAnomaly)
+		c.log.Error("a payin takes no more notes", "gateway", at.gateway, "payment", p.Payment, "message", m.ID)
+		return c.keepUnmatched(ctx, kept{
+			Merchant: at.app.ID, Config: at.config, Gateway: at.gateway, Reason: "the payin takes no more notes",
+			MediaType: m.MediaType, Body: m.Body, Messages: []Message{m},
+		})
+	}
+	return c.note(ctx, p, at.gateway, m.ID, what+" "+claim, m.Raw)
+}
