@@ -251,7 +251,7 @@ func TestPayByForm(t *testing.T) {
 	s := open(t)
 	w := s.ask("/checkout/"+s.token()+"/pay", url.Values{"method": {"CREDIT CARD"}})
 	s.want(w, http.StatusOK, `action="https://api.company.example/pay?x=1"`, `name="order_id" value="order_&#34;1&#34;"`, "Continue to Company Pay", "data-auto")
-	if !strings.HasSuffix(policy(w), "form-action https://api.company.example") || s.began != merchant.CreditCard {
+	if !strings.HasSuffix(policy(w), "form-action https://api.company.example https:") || s.began != merchant.CreditCard {
 		t.Errorf("policy %q, method %s", policy(w), s.began)
 	}
 	s.next = checkout.Next{URL: "https://paypal.example/approve?token=1"}

@@ -14,7 +14,7 @@
 //
 //   - The pages work without script, with the keyboard, and on a phone. The script, which is ours and served from here, only asks where the payment
 //     stands, and goes on by itself where a press of a button would do.
-//   - Nothing is loaded from elsewhere, and nothing may be (Content-Security-Policy). A form may go to the one gateway that the customer chose.
+//   - Nothing is loaded from elsewhere, and nothing may be (Content-Security-Policy). Forms stay here, but for the one that goes on to the gateway.
 //   - What the browser brings back counts as far as the gateway's adapter has verified it; see gateway.Checkouts.Return. The redirect to the shop
 //     carries no secret and proves nothing: the shop asks the API.
 //   - A page leads to the shop by a link and a refresh, not by a redirect of the gateway's form: browsers hold such redirects against the

@@ -165,7 +165,7 @@ func (g *Pages) pay(w http.ResponseWriter, r *http.Request) {
 	} else {
 		s.Link, s.Auto = c.URL, true
 	}
-	g.write(w, http.StatusOK, &s, target.Scheme+"://"+target.Host)
+	g.write(w, http.StatusOK, &s, target.Scheme+"://"+target.Host+" https:") // gateways lead on from one host of theirs to another
 }
 
 // again shows the page with the news that it did not work. The payment may have ended meanwhile.
