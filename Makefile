@@ -19,12 +19,12 @@ run: build ## build and start the server on the embedded store, with a demo merc
 	./bin/ledger serve --demo
 
 .PHONY: test
-test: postgres node php plaintext ## run every test; gets what it needs by itself
-	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required $(WITHPG) $(GO) test -timeout 15m ./...
+test: postgres node php plaintext chromium razorpay-client sdk-test ## run every test; gets what it needs by itself
+	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required LEDGER_TEST_NPM=required LEDGER_TEST_CHROMIUM=required $(WITHPG) $(GO) test -timeout 15m ./...
 
 .PHONY: race
-race: postgres node php plaintext ## run every test under the race detector (needs a C compiler)
-	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required $(WITHPG) $(GO) test -race -timeout 30m ./...
+race: postgres node php plaintext chromium razorpay-client sdk ## run every test under the race detector (needs a C compiler)
+	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required LEDGER_TEST_NPM=required LEDGER_TEST_CHROMIUM=required $(WITHPG) $(GO) test -race -timeout 30m ./...
 
 .PHONY: lint
 lint: $(LINT) ## gofmt, vet and the linters
@@ -76,6 +76,35 @@ node php:
 	echo 'Installing the Debian package $(PACKAGE) for the tests'; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGE) >/dev/null
 
+# The npm package is built and tested with npm, which Debian packs apart from Node.
+.PHONY: npm
+npm: node
+	@if command -v npm >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo 'The npm package needs npm: install the Debian package npm.' >&2; exit 1; fi; \
+	echo 'Installing the Debian package npm'; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends npm >/dev/null
+
+.PHONY: sdk sdk-test
+sdk: sdk/js/node_modules/.package-lock.json ## build the npm package, sdk/js, and its tests
+	cd sdk/js && npm run --silent build && npm run --silent build:test
+
+sdk-test: sdk ## build the npm package and run its own tests
+	cd sdk/js && npm test --silent
+
+sdk/js/node_modules/.package-lock.json: sdk/js/package.json sdk/js/package-lock.json | npm
+	cd sdk/js && npm ci --ignore-scripts --loglevel=error
+	touch $@
+
+# Razorpay's official client is run against the sandbox's Razorpay face.
+RAZORPAY_CLIENT := adapters/gateway/sandbox/testdata/razorpay-client
+.PHONY: razorpay-client
+razorpay-client: $(RAZORPAY_CLIENT)/node_modules/.package-lock.json
+
+$(RAZORPAY_CLIENT)/node_modules/.package-lock.json: $(RAZORPAY_CLIENT)/package.json $(RAZORPAY_CLIENT)/package-lock.json | npm
+	cd $(RAZORPAY_CLIENT) && npm ci --ignore-scripts --loglevel=error
+	touch $@
+
 # The journals are checked by the programs that they are for. Our own program is called ledger, too: Debian's is looked for where it is put.
 .PHONY: plaintext
 plaintext:
@@ -85,6 +114,15 @@ plaintext:
 	echo 'Installing the Debian packages hledger, beancount and ledger for the tests'; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends hledger beancount ledger >/dev/null
 
+# The checkout page is paid on in a real browser.
+.PHONY: chromium
+chromium:
+	@if command -v chromium >/dev/null || command -v chromium-browser >/dev/null || command -v google-chrome >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo 'The tests of the checkout page need Chromium: install the Debian package chromium.' >&2; exit 1; fi; \
+	echo 'Installing the Debian package chromium for the tests'; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends chromium >/dev/null
+
 .PHONY: clean
 clean: ## remove what was built; data stays
-	rm -rf bin .cache
+	rm -rf bin .cache sdk/js/dist sdk/js/build sdk/js/node_modules $(RAZORPAY_CLIENT)/node_modules
