@@ -117,7 +117,7 @@ func TestXLSXResults(t *testing.T) {
 	for _, m := range regexp.MustCompile(`<xf numFmtId="(\d+)"`).FindAllStringSubmatch(formats, -1) {
 		ids = append(ids, m[1])
 	}
-	if strings.Join(ids, " ") != "0 2 49 49 49 49 164 165 4 166 3" {
+	if strings.Join(ids, " ") != "0 2 49 49 49 49 164 165 4 166 3 167 1 168 169" {
 		t.Errorf("number formats %v", ids)
 	}
 }

@@ -61,7 +61,7 @@ func (d *Dispatcher) dispatch(ctx context.Context, j work.Job) work.Outcome {
 			return work.Finish()
 		case Wait:
 			m.Failures = 0
-			return work.Again(jittered(step.At, now), m.bytes())
+			return work.Again(d.jittered(step.At, now), m.bytes())
 		case Submit:
 			err = d.send(ctx, route, p, step.Attempt, &m)
 		case Inquire:
@@ -84,7 +84,7 @@ func (d *Dispatcher) putOff(j work.Job, m memory, err error) work.Outcome {
 		d.log.Warn("a payout is put off", "payment", j.Key, "merchant", m.Merchant, "failures", m.Failures, "gap", gap, "error", err)
 	}
 	now := d.clock()
-	return work.Again(jittered(now.Add(gap), now), m.bytes())
+	return work.Again(d.jittered(now.Add(gap), now), m.bytes())
 }
 
 // routeOf is where a payout was sent, or will be: once it was submitted somewhere, only that gateway is asked.

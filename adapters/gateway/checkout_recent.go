@@ -121,3 +121,30 @@ func (f *flights) run(key string, mine *flight, work func() (wallet.Payment, err
 	mine.p, mine.err = work()
 	return mine.p, mine.err
 }
+
+// turns bounds how much is done at a time under each key.
+type turns struct {
+	most int
+
+	mu    sync.Mutex
+	taken map[string]int
+}
+
+func newTurns(most int) *turns { return &turns{most: most, taken: map[string]int{}} }
+
+// take takes a turn, which done gives back; free is false when all are taken.
+func (t *turns) take(key string) (done func(), free bool) {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	if t.taken[key] >= t.most {
+		return nil, false
+	}
+	t.taken[key]++
+	return func() {
+		t.mu.Lock()
+		defer t.mu.Unlock()
+		if t.taken[key]--; t.taken[key] == 0 {
+			delete(t.taken, key)
+		}
+	}, true
+}

@@ -108,6 +108,7 @@ type Checkouts struct {
 	writes   *writes
 	mux      *http.ServeMux
 	slots    chan struct{} // of messages that are handled at a time
+	turns    *turns        // the same, of each account
 }
 
 // What others are given.
@@ -116,17 +117,20 @@ var (
 	_ Orders   = (*Checkouts)(nil)
 )
 
-// maxWebhooks bounds the messages that are handled at a time; more are told to come again.
-const maxWebhooks = 128
+// How many messages are handled at a time, in all and of one account; more are told to come again.
+const (
+	maxWebhooks  = 128
+	maxOfAccount = 32
+)
 
 // NewCheckouts makes it, of the gateways that are built in. It serves POST /gateways/{gateway}/{app}/{config}/webhook.
 func NewCheckouts(l CheckoutLedger, v Vault, jobs *work.Store, gateways []Checkout, o CheckoutOptions) (*Checkouts, error) {
 	o = o.withDefaults()
 	c := &Checkouts{
-		reporter: reporter{ledger: l, clock: o.Clock, count: o.Count, log: o.Log.With("part", "checkouts")},
+		reporter: reporter{ledger: l, clock: o.Clock, jitter: o.Jitter, count: o.Count, log: o.Log.With("part", "checkouts")},
 		apps:     l, vault: v, jobs: jobs, gateways: map[string]Checkout{}, o: o, health: newHealth(o.Health, o.Clock), flights: newFlights(),
 		secrets: newRecent[secretsRead](maxSecretsKept), asked: newRecent[time.Time](maxAsked), writes: newWrites(o.Clock),
-		mux: http.NewServeMux(), slots: make(chan struct{}, maxWebhooks),
+		mux: http.NewServeMux(), slots: make(chan struct{}, maxWebhooks), turns: newTurns(maxOfAccount),
 	}
 	for _, g := range gateways {
 		s := g.Spec()

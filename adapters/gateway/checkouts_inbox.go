@@ -211,7 +211,7 @@ func (c *Checkouts) early(ctx context.Context, j work.Job) work.Outcome {
 		if err != nil {
 			c.log.Warn("an early message is put off", "message", j.Key, "error", err)
 		}
-		return work.Again(jittered(now.Add(doubled(firstEarlyGap, j.Attempt, maxEarlyGap)), now), nil)
+		return work.Again(c.jittered(now.Add(doubled(firstEarlyGap, j.Attempt, maxEarlyGap)), now), nil)
 	}
 	id, err := uuid.Parse(j.Key)
 	if err != nil {
@@ -240,16 +240,20 @@ func (c *Checkouts) early(ctx context.Context, j work.Job) work.Outcome {
 		return again(err)
 	}
 	last := !now.Before(item.At.Add(c.o.EarlyFor))
-	unknown := false
+	unknown, silent := false, false
 	for _, m := range k.Messages {
 		switch err := c.take(ctx, &place{app, item.Config, item.Gateway}, m, last); {
 		case errors.Is(err, errEarly):
 			unknown = true
+		case err != nil && last && m.onlyApproves():
+			silent = true
 		case err != nil:
 			return again(err)
 		}
 	}
 	switch {
+	case silent: // the payin's expiry asks, too
+		return c.giveUp(ctx, item, "the gateway does not say what there is to collect", again)
 	case unknown && last:
 		c.count.count(item.Gateway, CountUnmatched)
 		return c.giveUp(ctx, item, "the order never became known", again)

@@ -73,9 +73,9 @@ func (c *Checkouts) trial(ctx context.Context, j work.Job) work.Outcome {
 		return work.Finish()
 	case err != nil:
 		c.log.Warn("the end of a trial order is put off", "payment", j.Key, "error", err)
-		return work.Again(jittered(now.Add(doubled(firstFailureGap, j.Attempt, maxFailureGap)), now), nil)
+		return work.Again(c.jittered(now.Add(doubled(firstFailureGap, j.Attempt, maxFailureGap)), now), nil)
 	case !over:
-		return work.Again(jittered(now.Add(time.Minute), now), nil) // its payin is about to expire
+		return work.Again(c.jittered(now.Add(time.Minute), now), nil) // its payin is about to expire
 	}
 	return work.Finish()
 }

@@ -31,21 +31,12 @@ type place struct {
 }
 
 func (c *Checkouts) webhook(w http.ResponseWriter, r *http.Request) {
-	select {
-	case c.slots <- struct{}{}:
-		defer func() { <-c.slots }()
-	default:
-		answer(w, http.StatusServiceUnavailable, "try again")
-		return
-	}
-	ctx, cancel := context.WithTimeout(r.Context(), inboundTimeout)
-	defer cancel()
 	name := r.PathValue("gateway")
 	if _, built := c.gateways[name]; !built { // not counted: a label for whatever strangers ask for would fill the metrics
 		answer(w, http.StatusNotFound, "there is no such gateway")
 		return
 	}
-	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes))
+	body, err := io.ReadAll(http.MaxBytesReader(w, r.Body, MaxBodyBytes)) // before a slot is taken: strangers can be as slow as they like
 	if err != nil {
 		c.count.count(name, CountCallbackRefused)
 		var large *http.MaxBytesError
@@ -56,6 +47,15 @@ func (c *Checkouts) webhook(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, "the body cannot be read")
 		return
 	}
+	select {
+	case c.slots <- struct{}{}:
+		defer func() { <-c.slots }()
+	default:
+		answer(w, http.StatusServiceUnavailable, "try again")
+		return
+	}
+	ctx, cancel := context.WithTimeout(r.Context(), inboundTimeout)
+	defer cancel()
 	status, text := c.receive(ctx, name, r.PathValue("app"), r.PathValue("config"), r.Header, body)
 	answer(w, status, text)
 }
@@ -95,6 +95,11 @@ func (c *Checkouts) receive(ctx context.Context, name, appID, config string, hea
 	if err != nil {
 		return c.later(name, err)
 	}
+	done, free := c.turns.take(appID + "/" + config)
+	if !free {
+		return c.later(name, errCrowded)
+	}
+	defer done()
 	messages, err := company.ParseWebhook(ctx, account, header, body, c.clock())
 	if err == nil && len(messages) > MaxMessages {
 		err = fmt.Errorf("%w: %d messages", ErrMalformed, len(messages))
@@ -114,6 +119,9 @@ func (c *Checkouts) receive(ctx context.Context, name, appID, config string, hea
 	}
 	return c.takeAll(ctx, &place{app, config, name}, messages, evidence)
 }
+
+// errCrowded: too many messages of one account at a time. To verify one may take a question to its company, and anybody can send one.
+var errCrowded = errors.New("too many messages of this account are being handled")
 
 func configOf(app *merchant.Merchant, config string) (merchant.Gateway, bool) {
 	if app.App == nil {
@@ -158,7 +166,7 @@ var errEarly = errors.New("the order is not known")
 // for any more: then a message that names a payin is noted with it.
 func (c *Checkouts) take(ctx context.Context, at *place, m Message, last bool) error {
 	if m.Refund != nil {
-		return c.takeRefund(ctx, at, m)
+		return c.takeRefund(ctx, at, m, last)
 	}
 	if m.Payment == nil && m.Dispute == nil && !m.Approved {
 		return nil // nothing to record
@@ -179,8 +187,14 @@ func (c *Checkouts) take(ctx context.Context, at *place, m Message, last bool) e
 	return c.passTrial(ctx, at, p, m)
 }
 
-// takeRefund hands on what a message says of a refund. What cannot be booked is kept among the unmatched.
-func (c *Checkouts) takeRefund(ctx context.Context, at *place, m Message) error {
+// onlyApproves reports whether a message has nothing to book in it, but says that there may be something to collect.
+func (m *Message) onlyApproves() bool {
+	return m.Approved && m.Payment == nil && m.Dispute == nil && m.Refund == nil
+}
+
+// takeRefund hands on what a message says of a refund. What cannot be booked is kept among the unmatched. One that nobody has asked for here, such as in the
+// company's own dashboard, is noted with its payin in the end, where the message names that.
+func (c *Checkouts) takeRefund(ctx context.Context, at *place, m Message, last bool) error {
 	if c.o.Refunds == nil {
 		return errEarly
 	}
@@ -193,10 +207,25 @@ func (c *Checkouts) takeRefund(ctx context.Context, at *place, m Message) error 
 			MediaType: m.MediaType, Body: m.Body, Messages: []Message{m},
 		})
 	}
-	if err == nil && !found {
+	if err != nil || found {
+		return err
+	}
+	if !last || m.Refund.State != RefundDone {
 		return errEarly
 	}
-	return err
+	p, err := c.find(ctx, at, &m)
+	if err != nil {
+		return err
+	}
+	for _, r := range p.Refunds {
+		switch {
+		case r.RefundID != "" && r.RefundID == m.Refund.RefundID:
+			return nil
+		case r.Status == wallet.RefundPending: // it may be this one
+			return errEarly
+		}
+	}
+	return c.anomaly(ctx, at, p, m, "was made, and not asked for here")
 }
 
 // maxID bounds the ids of gateways that are looked up, and booked.
@@ -287,6 +316,8 @@ func (c *Checkouts) anomaly(ctx context.Context, at *place, p wallet.Payment, m 
 		what = "payment " + m.Payment.PaymentID
 	case m.Dispute != nil:
 		what = "dispute " + m.Dispute.Case
+	case m.Refund != nil:
+		what = "refund " + m.Refund.RefundID
 	}
 	if p.Notes >= wallet.MaxAnomalies {
 		c.count.count(at.gateway, CountAnomaly)

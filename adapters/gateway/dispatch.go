@@ -57,6 +57,8 @@ type Options struct {
 	Count Counter          // default: nothing is counted
 	Log   *slog.Logger     // default slog.Default()
 	Lease time.Duration    // see work.Options; default as there
+	// Jitter is by how much a wait is lengthened, up to limit, so that what failed together does not come back together; default: random.
+	Jitter func(limit time.Duration) time.Duration
 }
 
 func (o Options) withDefaults() Options {
@@ -65,6 +67,9 @@ func (o Options) withDefaults() Options {
 	}
 	if o.Log == nil {
 		o.Log = slog.Default()
+	}
+	if o.Jitter == nil {
+		o.Jitter = func(limit time.Duration) time.Duration { return rand.N(limit + 1) }
 	}
 	return o
 }
@@ -84,7 +89,7 @@ type Dispatcher struct {
 func NewDispatcher(l Ledger, jobs *work.Store, opener Opener, routes []Route, o Options) (*Dispatcher, error) {
 	o = o.withDefaults()
 	d := &Dispatcher{
-		reporter: reporter{ledger: l, clock: o.Clock, count: o.Count, log: o.Log.With("part", "dispatch")},
+		reporter: reporter{ledger: l, clock: o.Clock, jitter: o.Jitter, count: o.Count, log: o.Log.With("part", "dispatch")},
 		jobs:     jobs, opener: opener, routes: map[string]Route{}, lease: o.Lease, hold: newHold(),
 	}
 	for _, r := range routes {
@@ -268,13 +273,13 @@ func recoverJobs(ctx context.Context, jobs *work.Store, pending PendingPayments,
 	}
 }
 
-// jittered puts a time off by up to a quarter of the wait, so that what failed together does not come back together.
-func jittered(at, now time.Time) time.Time {
+// jittered puts a time off by up to a quarter of the wait.
+func (r *reporter) jittered(at, now time.Time) time.Time {
 	wait := at.Sub(now)
 	if wait <= 0 {
 		return at
 	}
-	return at.Add(rand.N(wait/4 + 1))
+	return at.Add(r.jitter(wait / 4))
 }
 
 // hold is a gate: shut while payouts are held back.

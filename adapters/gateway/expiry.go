@@ -64,7 +64,7 @@ func (e *Expiry) AskOrders(o Orders) { e.orders = o }
 func NewExpiry(l Ledger, jobs *work.Store, gateways []Payins, policy ExpiryPolicy, o Options) *Expiry {
 	o = o.withDefaults()
 	e := &Expiry{
-		reporter: reporter{ledger: l, clock: o.Clock, count: o.Count, log: o.Log.With("part", "expiry")},
+		reporter: reporter{ledger: l, clock: o.Clock, jitter: o.Jitter, count: o.Count, log: o.Log.With("part", "expiry")},
 		jobs:     jobs, gateways: map[string]Payins{}, policy: policy.withDefaults(), lease: o.Lease,
 	}
 	for _, g := range gateways {
@@ -106,10 +106,24 @@ func (e *Expiry) Handle(ctx context.Context, r eventstore.Record) error {
 			return unreadable{fmt.Errorf("record %s: %s is a %T", r.Position(), r.Type, event)}
 		}
 		return e.jobs.Put(ctx, expiryJob(created.Merchant, created.Payment, created.ExpiresAt))
-	case "payin.succeeded", "payin.failed", "payin.expired":
+	case "payin.failed":
+		event, err := wallet.Decode(r.Type, r.Schema, r.Data)
+		if err != nil {
+			return unreadable{fmt.Errorf("record %s: %w", r.Position(), err)}
+		}
+		if failed, ok := event.(*wallet.PayinFailed); ok && e.orders != nil && e.gateways[failed.Gateway] == nil {
+			return nil // its customer may try again at the same checkout: the job asks about that, see retried
+		}
+		return forget(ctx, e.jobs, ExpiryJobs, r.Subject, e.clock())
+	case "payin.succeeded", "payin.expired":
 		return forget(ctx, e.jobs, ExpiryJobs, r.Subject, e.clock())
 	}
 	return nil
+}
+
+// retried reports whether the customer of a payin that has failed can have paid it with another try: the page of its order stays open.
+func (e *Expiry) retried(p *wallet.Payment) bool {
+	return e.orders != nil && p.Status == wallet.Failed && p.Checkout.Order != ""
 }
 
 func expiryJob(merchant, id string, due time.Time) work.Job {
@@ -149,7 +163,7 @@ func (e *Expiry) expire(ctx context.Context, j work.Job) work.Outcome {
 		return work.Finish()
 	case err != nil:
 		return e.putOff(j, m, err)
-	case p.Kind != wallet.KindPayin || p.Status != wallet.Pending:
+	case p.Kind != wallet.KindPayin || p.Status != wallet.Pending && !e.retried(&p):
 		return work.Finish()
 	case e.clock().Before(p.ExpiresAt):
 		return work.Again(p.ExpiresAt, nil)
@@ -160,7 +174,7 @@ func (e *Expiry) expire(ctx context.Context, j work.Job) work.Outcome {
 		}
 		if m.Inquiries++; m.Inquiries < e.policy.Inquiries {
 			now := e.clock()
-			return work.Again(jittered(now.Add(e.policy.Gap), now), m.bytes())
+			return work.Again(e.jittered(now.Add(e.policy.Gap), now), m.bytes())
 		}
 		e.count.count(p.Gateway, CountExpiryUnknown)
 		e.log.Warn("a payin expires though its gateway does not answer", "payment", j.Key, "gateway", p.Gateway, "error", err)
@@ -178,7 +192,7 @@ func (e *Expiry) putOff(j work.Job, m expiryMemory, err error) work.Outcome {
 	m.Failures++
 	e.log.Warn("the end of a payin is put off", "payment", j.Key, "failures", m.Failures, "gap", gap, "error", err)
 	now := e.clock()
-	return work.Again(jittered(now.Add(gap), now), m.bytes())
+	return work.Again(e.jittered(now.Add(gap), now), m.bytes())
 }
 
 // ask asks the payin's gateway for payments, and reports them.
@@ -190,7 +204,7 @@ func (e *Expiry) ask(ctx context.Context, p wallet.Payment, id string) error {
 		return err
 	}
 	var errs []error // one that cannot be booked does not hold up the others
-	for _, pay := range definite(found, true) {
+	for _, pay := range definite(found, p.Status == wallet.Pending) {
 		if err := e.payment(ctx, p, p.Gateway, "", pay, found.Raw); err != nil {
 			errs = append(errs, fmt.Errorf("reporting payment %s of %s: %w", pay.PaymentID, id, err))
 		}
@@ -201,7 +215,7 @@ func (e *Expiry) ask(ctx context.Context, p wallet.Payment, id string) error {
 // payments asks for what customers have paid. Of a payin at a checkout that has no order nobody has paid anything: a customer is sent to the
 // gateway only when its order is in the log, also where an attempt is open that may have made one.
 func (e *Expiry) payments(ctx context.Context, p wallet.Payment) (Payments, error) {
-	if p.Gateway == wallet.Unrouted || p.Checkout.Config != "" {
+	if atCheckout(&p) {
 		switch {
 		case p.Checkout.Order == "":
 			return Payments{}, nil

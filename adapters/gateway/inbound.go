@@ -138,6 +138,10 @@ func (in *Inbound) record(ctx context.Context, g Callbacks, m Message) error {
 		return err
 	}
 	switch {
+	case kind == wallet.KindPayin && atCheckout(&p):
+		// Whoever has its id can name it to another gateway, such as a bank that knows UPI references alone. It is that of its app's gateway
+		// configuration, whose messages come to an address of their own; nothing that another one says books anything.
+		return in.note(ctx, p, g.Name(), m.ID, "a message of "+g.Name()+" is about a payin that goes through another gateway", m.Raw)
 	case m.Transfer != nil && kind == wallet.KindPayout && p.Kind == wallet.KindPayout:
 		if err := sameAmount(m.Amount, p); err != nil {
 			return err
@@ -161,6 +165,11 @@ func (in *Inbound) record(ctx context.Context, g Callbacks, m Message) error {
 		return err
 	}
 	return fmt.Errorf("%w: a message about another kind of payment", ErrMalformed)
+}
+
+// atCheckout reports whether a payin is paid through the gateways of its app.
+func atCheckout(p *wallet.Payment) bool {
+	return p.Gateway == wallet.Unrouted || p.Checkout.Config != ""
 }
 
 // sameAmount refuses a statement about another amount than was sent: nothing can be concluded from it.

@@ -54,7 +54,7 @@ type Refunder struct {
 func NewRefunder(l RefundLedger, jobs *work.Store, routes []RefundRoute, o Options) (*Refunder, error) {
 	o = o.withDefaults()
 	f := &Refunder{
-		reporter: reporter{ledger: l, clock: o.Clock, count: o.Count, log: o.Log.With("part", "refunds")},
+		reporter: reporter{ledger: l, clock: o.Clock, jitter: o.Jitter, count: o.Count, log: o.Log.With("part", "refunds")},
 		finder:   l, jobs: jobs, routes: map[string]RefundRoute{}, lease: o.Lease,
 	}
 	for _, r := range routes {
@@ -223,7 +223,7 @@ func (f *Refunder) serve(ctx context.Context, j work.Job) work.Outcome {
 			return work.Finish()
 		case Wait:
 			m.Failures = 0
-			return work.Again(jittered(step.At, now), m.bytes())
+			return work.Again(f.jittered(step.At, now), m.bytes())
 		default: // to ask, or to inquire
 		}
 		call, err := f.open(ctx, &p, r, m.Seen.RefundID)
@@ -247,7 +247,7 @@ func (f *Refunder) putOff(j work.Job, m refundMemory, err error) work.Outcome {
 		f.log.Warn("a refund is put off", "refund", j.Key, "payment", m.Payment, "merchant", m.Merchant, "failures", m.Failures, "gap", gap, "error", err)
 	}
 	now := f.clock()
-	return work.Again(jittered(now.Add(gap), now), m.bytes())
+	return work.Again(f.jittered(now.Add(gap), now), m.bytes())
 }
 
 func (f *Refunder) policyOf(gateway string) RefundPolicy {
@@ -372,6 +372,9 @@ func (f *Refunder) inquire(ctx context.Context, c *refundCall, m *refundMemory) 
 func (f *Refunder) learn(ctx context.Context, c *refundCall, a RefundAnswer, err error, m *refundMemory) error {
 	if err == nil && len(a.Body) == 0 {
 		err = errors.New("an answer without evidence")
+	}
+	if err == nil && a.State == RefundUnknown && m.Seen.RefundID != "" { // such as one of another account: asked for again there, it would be refused
+		err = errors.New("a refund that the gateway has acknowledged is not known there any more")
 	}
 	if err != nil {
 		f.count.count(c.refund.Gateway, CountUnknown)

@@ -32,6 +32,7 @@ type Ledger interface {
 type reporter struct {
 	ledger Ledger
 	clock  func() time.Time
+	jitter func(limit time.Duration) time.Duration // see Options
 	count  Counter
 	log    *slog.Logger
 }

@@ -58,8 +58,8 @@ type Effect struct {
 // ErrNoPlan says that there is no such version of a merchant's plan.
 var ErrNoPlan = errors.New("no such plan")
 
-// PlanVersion returns a version of the fee plan of the merchant that a subject belongs to, from the merchant's stream. domain.NotFound for a subject
-// that there is not; ErrNoPlan.
+// PlanVersion returns a version of the fee plan that prices a subject, from its merchant's stream: the merchant's, and of an app, that of the currency of the
+// subject's wallet. domain.NotFound for a subject that there is not; ErrNoPlan.
 func (l *Ledger) PlanVersion(ctx context.Context, subject string, version int) (fee.Plan, error) {
 	partition, stream, err := l.find(ctx, subject)
 	if err != nil {
@@ -69,34 +69,66 @@ func (l *Ledger) PlanVersion(ctx context.Context, subject string, version int) (
 	if owner[0] != "wallet" && owner[0] != "batch" && owner[0] != "merchant" {
 		return fee.Plan{}, fmt.Errorf("%w: %s belongs to no merchant", ErrNoPlan, subject)
 	}
-	var found *fee.Plan
-	last := 0
+	plans := planHistory{version: version}
+	if owner[0] == "wallet" {
+		plans.currency = money.Currency(owner[2])
+	}
 	err = l.eachOf(ctx, partition, merchant.Stream(owner[1]), func(r *eventstore.Record) (bool, error) {
 		e, err := merchant.Decode(r.Type, r.Schema, r.Data)
 		if err != nil {
 			return true, fmt.Errorf("record %s: %w", r.Position(), err)
 		}
-		var plan *fee.Plan
-		switch e := e.(type) {
-		case *merchant.Created:
-			plan = &e.Plan
-		case *merchant.PlanSet:
-			plan = &e.Plan
-		default:
-			return false, nil
-		}
-		if last = plan.Version; last == version {
-			found = plan
-		}
-		return found != nil, nil
+		plans.take(e)
+		return false, nil
 	})
-	if err == nil && found == nil {
-		err = fmt.Errorf("%w: merchant %s has no version %d of its plan, the newest is %d", ErrNoPlan, owner[1], version, last)
-	}
-	if err != nil {
+	switch {
+	case err != nil:
 		return fee.Plan{}, err
+	case plans.app && plans.currency == "":
+		return fee.Plan{}, fmt.Errorf("%w: app %s has one for each currency: name a transaction or a wallet", ErrNoPlan, owner[1])
+	case plans.found == nil:
+		return fee.Plan{}, fmt.Errorf("%w: merchant %s has no version %d of its plan, the newest is %d", ErrNoPlan, owner[1], version, plans.last)
 	}
-	return *found, nil
+	return *plans.found, nil
+}
+
+// planHistory looks through the events of a merchant for a version of its plan.
+type planHistory struct {
+	currency money.Currency // of the wallet that is priced
+	version  int
+	app      bool // its plans are those of its currencies
+	last     int
+	found    *fee.Plan
+}
+
+func (h *planHistory) take(e merchant.Event) {
+	switch e := e.(type) {
+	case *merchant.Created:
+		h.plan(&e.Plan)
+	case *merchant.PlanSet:
+		if !h.app {
+			h.plan(&e.Plan)
+		}
+	case *merchant.AppOpened:
+		h.app, h.last, h.found = true, 0, nil
+		for i := range e.Currencies {
+			h.currencyPlan(&e.Currencies[i])
+		}
+	case *merchant.CurrencySet:
+		h.currencyPlan(&e.Currency)
+	}
+}
+
+func (h *planHistory) currencyPlan(k *merchant.AppCurrency) {
+	if k.Currency == h.currency {
+		h.plan(&k.Plan)
+	}
+}
+
+func (h *planHistory) plan(p *fee.Plan) {
+	if h.last = p.Version; h.last == h.version {
+		h.found = p
+	}
 }
 
 // Reprice decides the priced events of a payment, wallet, batch or merchant again, as if plan had been the merchant's all along: of a merchant,

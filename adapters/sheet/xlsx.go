@@ -34,6 +34,11 @@ const (
 	styleGroupedTo = "9" // three decimals
 
 	styleGroupedWhole = "10"
+	styleGroupedFine  = "11" // eight decimals
+
+	styleWhole = "12" // without groups, as styleAmount
+	styleTo    = "13" // three decimals
+	styleFine  = "14" // eight decimals
 )
 
 // XLSX writes a workbook straight into its archive, sheet after sheet.
@@ -135,18 +140,22 @@ func (s *XLSX) Amount(a money.Amount) {
 }
 
 func (s *XLSX) amountStyle(c money.Currency) string {
-	if !s.Grouped {
-		return styleAmount
-	}
-	switch exp, _ := c.Exponent(); {
+	exp, _ := c.Exponent()
+	plain, grouped := styleAmount, styleGrouped
+	switch {
 	case c == money.INR:
-		return styleLakh
+		grouped = styleLakh
 	case exp == 0:
-		return styleGroupedWhole
+		plain, grouped = styleWhole, styleGroupedWhole
 	case exp == 3:
-		return styleGroupedTo
+		plain, grouped = styleTo, styleGroupedTo
+	case exp == 8:
+		plain, grouped = styleFine, styleGroupedFine
 	}
-	return styleGrouped
+	if s.Grouped {
+		return grouped
+	}
+	return plain
 }
 
 // Time is a date with its time of day in its own zone, to the millisecond: the days since 30 December 1899.

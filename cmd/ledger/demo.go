@@ -35,6 +35,13 @@ func (s *server) demo(ctx context.Context, t *terminal, base string) {
 	if err != nil {
 		s.logger.Error("the demo merchant could not be made", "error", err)
 	}
+	lines, err := s.demoKSPay(ctx, base)
+	if err == nil {
+		_, err = io.WriteString(t.out, lines)
+	}
+	if err != nil {
+		s.logger.Error("the demo app could not be made", "error", err)
+	}
 }
 
 func (s *server) demoKey(ctx context.Context) (string, error) {

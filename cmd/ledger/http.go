@@ -8,8 +8,10 @@ import (
 
 	"github.com/prometheus/client_golang/prometheus/promhttp"
 
+	"github.com/khata-ledger/khata/adapters/gateway"
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
+	"github.com/khata-ledger/khata/adapters/httpapi/kspay"
 	"github.com/khata-ledger/khata/adapters/httpapi/ops"
 )
 
@@ -29,6 +31,13 @@ func (s *server) handler(zone *time.Location) (http.Handler, error) {
 		return nil, err
 	}
 	dialect.Register(rt)
+	apps, err := s.kspay(zone)
+	if err != nil {
+		return nil, err
+	}
+	apps.Register(rt)
+	s.pages().Register(rt)
+	rt.Handle(http.MethodPost, gateway.WebhookPath("{gateway}", "{app}", "{config}"), s.checkouts)
 	s.operators(zone).Register(rt)
 	rt.Handle(http.MethodGet, "/healthz", httpapi.Quietly(http.HandlerFunc(httpapi.Alive)))
 	rt.Handle(http.MethodGet, "/readyz", httpapi.Quietly(s.ready))
@@ -46,12 +55,18 @@ func (s *server) handler(zone *time.Location) (http.Handler, error) {
 // document serves the descriptions of the APIs, and a page of each.
 func document(rt *httpapi.Router) error {
 	merchants := httpapi.Reference{Name: "KlyroPay API", Page: "/docs", Spec: "/openapi/klyropay.yaml"}
+	apps := httpapi.Reference{Name: "KS Pay API", Page: "/docs/kspay", Spec: "/openapi/kspay.yaml"}
 	operators := httpapi.Reference{Name: "Operator API", Page: "/docs/operator", Spec: "/openapi/operator.yaml"}
 	for _, api := range []struct {
-		spec      []byte
-		at, other httpapi.Reference
-	}{{klyropay.OpenAPI(), merchants, operators}, {ops.OpenAPI(), operators, merchants}} {
-		page, err := httpapi.Docs(api.spec, api.at, api.other)
+		spec   []byte
+		at     httpapi.Reference
+		others []httpapi.Reference
+	}{
+		{klyropay.OpenAPI(), merchants, []httpapi.Reference{apps, operators}},
+		{kspay.OpenAPI(), apps, []httpapi.Reference{merchants, operators}},
+		{ops.OpenAPI(), operators, []httpapi.Reference{merchants, apps}},
+	} {
+		page, err := httpapi.Docs(api.spec, api.at, api.others...)
 		if err != nil {
 			return fmt.Errorf("%s: %w", api.at.Name, err)
 		}
@@ -84,13 +99,15 @@ func (s *server) dialect(zone *time.Location) (*klyropay.API, error) {
 
 // operators is the operator API.
 func (s *server) operators(zone *time.Location) *ops.API {
+	desk := s.desk()
 	return ops.New(
 		ops.Ports{
 			Views: s.views, Deliveries: deliveries{s.webhooks}, Timeline: timeline{s.ledger}, Merchants: s.ledger, Batches: s.batches, Books: s.views,
 			Periods: closings{s.views, s.ledger},
 			Auditor: auditor{s.stores.log, s.views, s.ledger}, Prover: notary{&prover{stores: s.stores, views: s.views}},
-			Packer: disputePacker{s}, Disputes: disputeDesk{s.views, s.ledger},
+			Packer: disputePacker{s}, Disputes: disputeDesk{s.views, s.ledger}, Refunds: refundDesk{disputeDesk{s.views, s.ledger}},
 			Reconciliation: reconcileDesk{newReconciling(s.stores, s.ledger, s.views, zone), zone},
+			Apps:           desk, Trials: desk, AppPayments: s.views,
 		},
 		ops.Options{
 			RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit, Exports: s.cfg.Exports, Stopping: s.exports, Logger: s.logger,

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
@@ -13,6 +14,7 @@ import (
 	"github.com/khata-ledger/khata/adapters/gateway"
 	"github.com/khata-ledger/khata/adapters/ledger"
 	"github.com/khata-ledger/khata/adapters/webhook"
+	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/tail"
 	"github.com/khata-ledger/khata/projections"
 )
@@ -63,16 +65,27 @@ func (s *server) joinGateways(ctx context.Context, base string) (err error) {
 	var payins []gateway.Payins
 	var callbacks []gateway.Callbacks
 	var routes []gateway.Route
+	var refunds []gateway.RefundRoute
 	if s.cfg.sandboxOn(s.stores.location) {
 		if s.bank, err = s.cfg.openBank(ctx, s.stores, base, s.logger); err != nil {
 			return err
 		}
 		payins, callbacks = append(payins, s.bank.client), append(callbacks, s.bank.client)
 		routes = append(routes, gateway.Route{Payouts: s.bank.client, Policy: gateway.SandboxPolicy()})
+		refunds = append(refunds, gateway.RefundRoute{Gateway: s.bank.client.Name(), Refunds: s.bank.client, Policy: gateway.SandboxRefundPolicy()})
 	}
 	opts := gateway.Options{Count: s.counts.gateway, Log: s.logger, Lease: jobLease}
 	s.expiry = gateway.NewExpiry(s.ports, s.stores.work, payins, gateway.ExpiryPolicy{}, opts)
 	s.inbound = gateway.NewInbound(s.ports, s.ports, callbacks, opts)
+	for _, c := range checkouts() {
+		refunds = append(refunds, gateway.RefundRoute{Gateway: c.Spec().Name})
+	}
+	if s.refunds, err = gateway.NewRefunder(s.ports, s.stores.work, refunds, opts); err != nil {
+		return err
+	}
+	if err := s.joinCheckouts(ctx, base, opts); err != nil {
+		return err
+	}
 	if len(routes) == 0 {
 		s.logger.Warn("no gateway is configured: payouts stay pending, and customers pay to --payee-vpa", "payee_vpa", s.cfg.PayeeVPA)
 		return nil
@@ -97,7 +110,9 @@ func (s *server) joinBus(ctx context.Context) error {
 		return err
 	}
 	consumers := []consumer{
-		{"expiry", "payin", s.expiry.Handle, s.expiry.Types()},
+		{"expiry", "payin", s.payinEnds, slices.Compact(slices.Sorted(slices.Values(slices.Concat(s.expiry.Types(), s.checkouts.Types()))))},
+		{"refunds", "refund", s.refunds.Handle, s.refunds.Types()},
+		{"refunds", "suspense", s.refunds.Handle, s.refunds.Types()},
 		{"callbacks", "payin", s.outbox.Handle, s.outbox.Types()},
 		{"callbacks", "payout", s.outbox.Handle, s.outbox.Types()},
 		{"callbacks", "batch", s.outbox.Handle, s.outbox.Types()},
@@ -114,6 +129,20 @@ func (s *server) joinBus(ctx context.Context) error {
 		s.router.Handle(c.group, c.topic, c.handle, c.types...)
 	}
 	s.bus, s.consumes = b, consumers
+	return nil
+}
+
+// payinEnds takes note of a payin for its expiry, and for the end of a trial order: one consumer, so that an installation without apps reads the log no
+// more often than it did.
+func (s *server) payinEnds(ctx context.Context, r eventstore.Record) error {
+	if slices.Contains(s.expiry.Types(), r.Type) {
+		if err := s.expiry.Handle(ctx, r); err != nil {
+			return err
+		}
+	}
+	if slices.Contains(s.checkouts.Types(), r.Type) {
+		return s.checkouts.Handle(ctx, r)
+	}
 	return nil
 }
 

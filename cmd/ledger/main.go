@@ -23,9 +23,11 @@ type commandLine struct {
 	Serve     serveCommand     `cmd:"" help:"Run the server."`
 	Migrate   migrateCommand   `cmd:"" help:"Bring the store's schema up to date."`
 	Merchant  merchantCommand  `cmd:"" help:"Make, show and change merchants."`
+	App       appCommand       `cmd:"" help:"Apps of the KS Pay API: make, show, set up their gateways."`
 	Operator  operatorCommand  `cmd:"" help:"Make, list and revoke operators."`
 	Wallet    walletCommand    `cmd:"" help:"Show and adjust wallets."`
 	Suspense  suspenseCommand  `cmd:"" help:"Payments that fit no payin: list, credit, refund."`
+	Payin     payinCommand     `cmd:"" help:"Refund payins, and list their refunds."`
 	Payout    payoutCommand    `cmd:"" help:"Resolve payouts that no bank answers."`
 	Batch     batchCommand     `cmd:"" help:"Submit files of payouts to a server, and watch them."`
 	Callback  callbackCommand  `cmd:"" help:"List and resend callbacks."`

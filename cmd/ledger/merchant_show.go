@@ -7,6 +7,7 @@ import (
 
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/merchant"
+	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/projections"
 )
 
@@ -75,6 +76,15 @@ type merchantJSON struct {
 	Approval     merchant.ApprovalRule `json:"approval"` // of payout batches
 	Keys         []keyJSON             `json:"keys"`
 	CreatedAt    time.Time             `json:"created_at"`
+	App          *merchantApp          `json:"app,omitempty"` // of one that is an app of the KS Pay API: see `ledger app show`
+}
+
+// merchantApp says that a merchant is an app.
+type merchantApp struct {
+	UserID     string           `json:"user_id"`
+	Mode       merchant.Mode    `json:"mode"`
+	Currencies []money.Currency `json:"currencies"`
+	Gateways   int              `json:"gateways"`
 }
 
 type keyJSON struct {
@@ -105,6 +115,12 @@ func merchantView(m merchant.Merchant, now time.Time) merchantJSON {
 	}
 	if v.Approval.Bands == nil {
 		v.Approval.Bands = []merchant.Band{}
+	}
+	if m.App != nil {
+		v.App = &merchantApp{UserID: m.App.UserID, Mode: m.App.Mode, Gateways: len(m.App.Gateways)}
+		for i := range m.App.Currencies {
+			v.App.Currencies = append(v.App.Currencies, m.App.Currencies[i].Currency)
+		}
 	}
 	for i, k := range m.Keys {
 		v.Keys[i] = keyJSON{ID: k.ID, Role: k.Role, Last4: k.Last4, Status: "active", CreatedAt: k.CreatedAt, ExpiresAt: k.ExpiresAt}

@@ -99,7 +99,7 @@ func (d *depths) Collect(ch chan<- prometheus.Metric) {
 
 // jobKinds are the kinds of due jobs that this server works on.
 func (s *server) jobKinds() []string {
-	kinds := []string{gateway.ExpiryJobs}
+	kinds := append([]string{gateway.ExpiryJobs, gateway.EarlyJobs, gateway.TrialJobs}, s.refunds.Kinds()...)
 	if s.bank != nil {
 		kinds = append(kinds, gateway.PayoutJobs(s.bank.client.Name()), gateway.BatchJobs(s.bank.client.Name()))
 	}

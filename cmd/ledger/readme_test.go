@@ -50,6 +50,11 @@ func TestREADME(t *testing.T) {
 	printed := regexp.MustCompile(`API key\s+(klyro_\S+)`)
 	w.eventually(3*time.Minute, "make run prints the key", func() bool { return printed.MatchString(w.stdout.String()) })
 	key := printed.FindStringSubmatch(w.stdout.String())[1]
+	pair := regexp.MustCompile(`access key\s+(kspay_test_\S+)\s+secret key\s+([0-9a-f]{64})`)
+	w.eventually(time.Minute, "make run prints the app's credentials", func() bool {
+		return pair.MatchString(w.stdout.String()) && strings.Contains(w.stdout.String(), "checkout link")
+	})
+	app := pair.FindStringSubmatch(w.stdout.String())
 
 	var script strings.Builder
 	script.WriteString("set -e\n")
@@ -57,7 +62,7 @@ func TestREADME(t *testing.T) {
 	for i, b := range blocks {
 		fmt.Fprintf(&script, "echo; echo '== %d'\n%s", i, b[1])
 	}
-	pasted := strings.NewReplacer("127.0.0.1:8080", w.addr, "klyro_...", key, "payin.json", filepath.Join(dir, "payin.json"), "salaries.csv", filepath.Join(dir, "salaries.csv"),
+	pasted := strings.NewReplacer("127.0.0.1:8080", w.addr, "klyro_...", key, "kspay_test_...", app[1], "SECRET_KEY=...", "SECRET_KEY="+app[2], "payin.json", filepath.Join(dir, "payin.json"), "salaries.csv", filepath.Join(dir, "salaries.csv"),
 		"ledger.pub", filepath.Join(dir, "ledger.pub"), "pack.zip", filepath.Join(dir, "pack.zip")).Replace(script.String())
 	shell := exec.Command("bash", "-c", pasted)
 	shell.Dir, shell.Env = root, env
@@ -67,6 +72,7 @@ func TestREADME(t *testing.T) {
 	}
 	for i, want := range []string{
 		"", `"status":"pending"`, `"status":"success"`, `"balance":4950.00,"locked_balance":0.00`, `"net_amount":1010.00`, "completed", "payout.succeeded", "It proves",
+		"", `"pe_txnId":"tx_`, "http://" + w.addr + "/checkout/", `"reference_number":"FIRST-1","amount":"345.67"`,
 	} {
 		block := section(out, i)
 		if !strings.Contains(block, want) {
@@ -77,14 +83,14 @@ func TestREADME(t *testing.T) {
 	// The lines that `make run` prints work when pasted, too.
 	var lines []string
 	for line := range strings.Lines(w.stdout.String()) {
-		if strings.HasPrefix(line, "export ") || strings.HasPrefix(line, "INTENT=") || strings.HasPrefix(line, "curl ") {
+		if strings.HasPrefix(line, "export ") || strings.HasPrefix(line, "INTENT=") || strings.HasPrefix(line, "SIGNATURE=") || strings.HasPrefix(line, "curl ") {
 			lines = append(lines, line)
 		}
 	}
 	demo := exec.Command("bash", "-e", "-c", strings.Join(lines, ""))
 	demo.Dir = dir
 	out, err = demo.CombinedOutput()
-	if err != nil || !strings.Contains(string(out), "Payout transferred successfully.") {
+	if err != nil || !strings.Contains(string(out), "Payout transferred successfully.") || !strings.Contains(string(out), "checkout link  http://"+w.addr+"/checkout/") {
 		t.Errorf("the printed lines: %v\n%s", err, out)
 	}
 	resp, err := w.httpc.Get("http://" + w.addr + "/docs")

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/ledger"
+	"github.com/khata-ledger/khata/domain/route"
 	"github.com/khata-ledger/khata/eventstore"
 )
 
@@ -124,7 +125,8 @@ func detail(data []byte) (string, error) {
 	}
 	var out []string
 	for _, part := range []struct{ field, words string }{
-		{"amount", "amount"}, {"commission", "commission"}, {"asked", "asked"}, {"attempt", "attempt"}, {"utr", "utr"},
+		{"amount", "amount"}, {"commission", "commission"}, {"asked", "asked"}, {"attempt", "attempt"}, {"config", "config"}, {"order", "order"},
+		{"code", "code"}, {"step", "step"}, {"state", "state"}, {"transaction", "transaction"}, {"failure", "failure"}, {"utr", "utr"},
 		{"return_reference", "return"}, {"suspense", "suspense"}, {"detail", "the bank says"}, {"reason", "reason"},
 		{"note", "note"}, {"item", "item"}, {"missing", "approvals missing"}, {"upto", "up to item"}, {"chunk", "chunk"},
 	} {
@@ -134,6 +136,15 @@ func detail(data []byte) (string, error) {
 	}
 	if string(told["late"]) == "true" {
 		out = append(out, "late")
+	}
+	if told["candidates"] != nil {
+		var candidates []route.Candidate
+		if err := json.Unmarshal(told["candidates"], &candidates); err != nil {
+			return "", err
+		}
+		for i := range candidates {
+			out = append(out, fmt.Sprintf("%s %s %s", candidates[i].Gateway, candidates[i].Config, candidates[i].Verdict))
+		}
 	}
 	return strings.Join(out, ", "), nil
 }

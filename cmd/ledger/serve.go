@@ -53,6 +53,11 @@ type serveCommand struct {
 	AcceptRestoredLog bool           `help:"Serve a log that ends before what was seen of it, after a restore of an older copy."`
 	NoMigrate         bool           `help:"Do not bring the schema up to date at start."`
 	Exports           int            `default:"2" help:"Statements, journals and other exports of operators that are made at the same time."`
+	PublicURL         string         `name:"public-url" help:"Address under which customers' browsers and payment companies reach this server; http://<listen> unless given." placeholder:"URL"`
+	TokenLife         time.Duration  `default:"15m" help:"How long an access token of the KS Pay API holds."`
+	RefreshLife       time.Duration  `default:"24h" help:"How long a refresh token holds; it is spent by its use."`
+	SignatureLife     time.Duration  `default:"10m" help:"How long a signature holds."`
+	CheckoutExpiry    time.Duration  `default:"30m" help:"How long a transaction of the KS Pay API can be paid."`
 	LogLevel          slog.Level     `default:"info" help:"debug, info, warn or error."`
 	DrainNotice       time.Duration  `default:"0s" help:"How long requests are still taken after SIGTERM, for a load balancer to notice."`
 }
@@ -64,13 +69,15 @@ const (
 	pollLog        = 200 * time.Millisecond // how soon what other processes append is seen
 	readyLag       = 50_000                 // records that the views may be behind and still count as ready
 	readyWithin    = 2 * time.Second
-	answerMargin   = 30 * time.Second // beyond --gateway-wait: the longest that a handler takes
+	orderWait      = 25 * time.Second // for a gateway's order, with all attempts
+	answerMargin   = 30 * time.Second // beyond --gateway-wait or orderWait: the longest that a handler takes
 	jobLease       = 4 * time.Second  // how long a killed process blocks its jobs; they are kept alive while it lives
 	recoverRetry   = 2 * time.Second
 	pruneInterval  = time.Hour
 	answersKeptFor = 7 * 24 * time.Hour
 	exportsEnd     = 15 * time.Second // at a stop, exports under way have so long: less than drainWithin
 	maxExports     = 64
+	maxLife        = 90 * 24 * time.Hour // of tokens, signatures and transactions of the KS Pay API
 )
 
 // Validate checks what kong cannot.
@@ -96,10 +103,18 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--rate-limit must not be negative")
 	case c.Exports < 1 || c.Exports > maxExports:
 		return fmt.Errorf("--exports must be from 1 to %d", maxExports)
+	case c.TokenLife < time.Second || c.RefreshLife < time.Second || c.SignatureLife < time.Second || c.CheckoutExpiry < time.Second:
+		return errors.New("--token-life, --refresh-life, --signature-life and --checkout-expiry must be at least 1s")
+	case c.TokenLife > maxLife || c.RefreshLife > maxLife || c.SignatureLife > maxLife || c.CheckoutExpiry > maxLife:
+		return fmt.Errorf("--token-life, --refresh-life, --signature-life and --checkout-expiry must be at most %s", maxLife)
 	case c.DrainNotice < 0:
 		return errors.New("--drain-notice must not be negative")
 	}
-	return errors.Join(checkListen(c.Listen), c.sandboxLink.check(), c.publishFlags.check())
+	var public error
+	if c.PublicURL != "" {
+		_, public = checkBase("--public-url", c.PublicURL)
+	}
+	return errors.Join(checkListen(c.Listen), public, c.sandboxLink.check(), c.publishFlags.check())
 }
 
 // checkListen holds an address to listen on against what it must look like, before a store is made.
@@ -130,15 +145,22 @@ type server struct {
 	poison   *bus.Poison
 	dispatch *gateway.Dispatcher // nil without a gateway
 	expiry   *gateway.Expiry
+	refunds  *gateway.Refunder
 	inbound  *gateway.Inbound
 	outbox   *webhook.Outbox
 	sender   *webhook.Sender
 	webhooks *webhook.Store
 	batches  *batches.Service
-	metrics  *prometheus.Registry
-	counts   *counters
-	ready    *httpapi.Readiness
-	exports  context.Context //nolint:containedctx // ends when exports that are under way have to
+
+	links     *links
+	companies []gateway.Checkout
+	checkouts *gateway.Checkouts
+	apps      *appReader
+
+	metrics *prometheus.Registry
+	counts  *counters
+	ready   *httpapi.Readiness
+	exports context.Context //nolint:containedctx // ends when exports that are under way have to
 }
 
 // Run serves until ctx ends (SIGINT, SIGTERM), then drains and stops.
@@ -211,7 +233,7 @@ func (s *server) serveOn(ctx context.Context, t *terminal, zone *time.Location, 
 	}
 	s.logger.Info("serving", "address", listener.Addr().String(), "store", s.stores.dialect,
 		"ledger_id", s.stores.info.LedgerID, "partitions", s.stores.info.Partitions, "sandbox", s.bank != nil, "version", versionText())
-	return httpapi.Serve(ctx, httpapi.NewServer(handler, s.cfg.GatewayWait+answerMargin, s.logger), listener,
+	return httpapi.Serve(ctx, httpapi.NewServer(handler, max(s.cfg.GatewayWait, orderWait)+answerMargin, s.logger), listener,
 		httpapi.Drain{Ready: s.ready, Notice: s.cfg.DrainNotice, Timeout: drainWithin})
 }
 

@@ -18,7 +18,7 @@ import (
 type suspenseCommand struct {
 	List   suspenseList   `cmd:"" help:"List money in suspense."`
 	Credit suspenseCredit `cmd:"" help:"Give it to the merchant, less the commission of the payin's own fee plan."`
-	Refund suspenseRefund `cmd:"" help:"Book it as sent back through the gateway that brought it; the refund itself is made there."`
+	Refund suspenseRefund `cmd:"" help:"Send it back through the gateway that brought it."`
 }
 
 type suspenseList struct {
@@ -105,7 +105,7 @@ func (c *suspenseCredit) Run(ctx context.Context, t *terminal) error {
 			if err != nil {
 				return nil, err
 			}
-			plan, err := planOf(ctx, s, base.Merchant, p.Fee)
+			plan, err := planOf(ctx, s, base.Merchant, base.Currency, p.Fee)
 			if err != nil {
 				return nil, err
 			}
@@ -114,13 +114,16 @@ func (c *suspenseCredit) Run(ctx context.Context, t *terminal) error {
 		})
 }
 
-type suspenseRefund struct{ suspenseSettle }
+type suspenseRefund struct {
+	suspenseSettle
+	ByHand bool `help:"Only book it: the refund itself is made at the gateway, by hand."`
+}
 
 // Run refunds.
 func (c *suspenseRefund) Run(ctx context.Context, t *terminal) error {
 	return c.settle(ctx, t, "suspense refund", projections.SuspenseRefunded,
 		func(_ context.Context, _ *stores, _ *ledger.Ledger, base wallet.Base, _ money.Amount, reason, actor string) (wallet.Command, error) {
-			return wallet.RefundSuspense{Base: base, Suspense: c.ID, Reason: reason, Actor: actor}, nil
+			return wallet.RefundSuspense{Base: base, Suspense: c.ID, Send: !c.ByHand, Reason: reason, Actor: actor}, nil
 		})
 }
 
@@ -177,8 +180,8 @@ func (c *suspenseSettle) settle(ctx context.Context, t *terminal, name string, s
 	})
 }
 
-// planOf finds the fee plan that a rule names among all that the merchant ever had.
-func planOf(ctx context.Context, s *stores, merchantID string, rule fee.Rule) (fee.Plan, error) {
+// planOf finds the fee plan in a currency that a rule names, among all that the merchant ever had.
+func planOf(ctx context.Context, s *stores, merchantID string, c money.Currency, rule fee.Rule) (fee.Plan, error) {
 	const page = 500
 	partition := eventstore.PartitionOf(merchantID, s.info.Partitions)
 	for after := int64(0); ; {
@@ -191,8 +194,10 @@ func planOf(ctx context.Context, s *stores, merchantID string, rule fee.Rule) (f
 			if err != nil {
 				return fee.Plan{}, fmt.Errorf("record %s: %w", records[i].Position(), err)
 			}
-			if plan, ok := planIn(fact); ok && plan.ID == rule.Plan && plan.Version == rule.Version {
-				return plan, nil
+			for _, plan := range plansIn(fact) {
+				if plan.ID == rule.Plan && plan.Version == rule.Version && plan.Currency == c {
+					return plan, nil
+				}
 			}
 			after = records[i].Seq
 		}
@@ -202,12 +207,21 @@ func planOf(ctx context.Context, s *stores, merchantID string, rule fee.Rule) (f
 	}
 }
 
-func planIn(fact any) (fee.Plan, bool) {
+// plansIn are the fee plans that an event brings: an app has one for each currency.
+func plansIn(fact any) []fee.Plan {
 	switch e := fact.(type) {
 	case *merchant.Created:
-		return e.Plan, true
+		return []fee.Plan{e.Plan}
 	case *merchant.PlanSet:
-		return e.Plan, true
+		return []fee.Plan{e.Plan}
+	case *merchant.AppOpened:
+		plans := make([]fee.Plan, len(e.Currencies))
+		for i := range e.Currencies {
+			plans[i] = e.Currencies[i].Plan
+		}
+		return plans
+	case *merchant.CurrencySet:
+		return []fee.Plan{e.Currency.Plan}
 	}
-	return fee.Plan{}, false
+	return nil
 }

@@ -20,6 +20,8 @@ func (s *server) startWorkers(ctx context.Context, running *sync.WaitGroup) {
 	run("views", s.views.Run)
 	run("bus", s.router.Run)
 	run("expiry", s.expiry.Run)
+	run("checkouts", s.checkouts.Run)
+	run("refunds", s.refunds.Run)
 	run("batches", s.batches.Run)
 	run("prune", s.prune)
 	running.Go(func() { s.sender.Run(ctx) })
@@ -38,7 +40,7 @@ func (s *server) startWorkers(ctx context.Context, running *sync.WaitGroup) {
 // recover makes the jobs again that pending payments and batches need, in case work storage was lost. The views tell which those are.
 func (s *server) recover(ctx context.Context) error {
 	for {
-		err := errors.Join(s.expiry.Recover(ctx, s.ports), s.batches.Recover(ctx))
+		err := errors.Join(s.expiry.Recover(ctx, s.ports), s.batches.Recover(ctx), s.refunds.Recover(ctx, s.views))
 		if err == nil && s.dispatch != nil {
 			err = s.dispatch.Recover(ctx, s.ports)
 		}
@@ -54,13 +56,16 @@ func (s *server) recover(ctx context.Context) error {
 	}
 }
 
-// prune removes stored answers of Idempotency-Keys that are old; a repeat is then answered from the payment.
+// prune removes stored answers of Idempotency-Keys that are old (a repeat is then answered from the payment), and spent tokens that have expired.
 func (s *server) prune(ctx context.Context) error {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
 	for {
 		if _, err := s.stores.work.PruneAnswers(ctx, time.Now().Add(-answersKeptFor)); err != nil && ctx.Err() == nil {
 			s.logger.Warn("stored answers were not pruned", "error", err)
+		}
+		if _, err := s.stores.work.PruneSpent(ctx, time.Now()); err != nil && ctx.Err() == nil {
+			s.logger.Warn("spent tokens were not pruned", "error", err)
 		}
 		select {
 		case <-ctx.Done():

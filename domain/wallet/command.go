@@ -245,8 +245,12 @@ func messageKeys(payment, message string) []string {
 	if message == "" {
 		return nil
 	}
-	return []string{"message:" + payment + ":" + message}
+	return []string{MessagePrefix + payment + ":" + message}
 }
+
+// MessagePrefix begins the dedupe keys that claim a raw message. What stands behind their last colon is the message's digest: the log gets a
+// keyed one, see adapters/ledger.
+const MessagePrefix = "message:"
 
 // PayinKey is the dedupe key of an order_id.
 func PayinKey(merchant, orderID string) string { return "payin:" + merchant + ":" + orderID }

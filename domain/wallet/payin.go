@@ -86,12 +86,29 @@ func reportPayinFailure(p *Payment, c ReportPayinFailure) ([]Event, error) {
 	switch {
 	case p.Status == Pending:
 		return []Event{&PayinFailed{Of: c.Of, Gateway: c.Gateway, Reason: Reason(c.Reason)}}, nil
-	case p.Status == Success && p.Notes < MaxAnomalies:
+	case p.Status == Success && p.contradicts(c.PaymentID):
+		if p.Notes >= MaxAnomalies {
+			return nil, nil
+		}
 		return []Event{&PayinNoted{Of: c.Of, Gateway: c.Gateway, Claim: claimFailed, Anomaly: true}}, nil
-	case p.Status != Success && p.Notes < MaxNotes:
+	case p.Notes < MaxNotes:
 		return []Event{&PayinNoted{Of: c.Of, Gateway: c.Gateway, Claim: claimFailed}}, nil
 	}
 	return nil, nil
+}
+
+// contradicts reports whether that a payment was not collected contradicts what is known. Customers try again: that another try than the one that paid
+// was refused, and is told later, does not.
+func (p *Payment) contradicts(paymentID string) bool {
+	if paymentID == "" || p.PaymentID == "" || paymentID == p.PaymentID {
+		return true
+	}
+	for _, s := range p.Suspense {
+		if s.PaymentID == paymentID {
+			return true
+		}
+	}
+	return false
 }
 
 const claimFailed = string(OutcomeFailed)

@@ -111,6 +111,11 @@ func TestReportPayinFailure(t *testing.T) {
 	failed := &PayinFailed{Of: payin, Gateway: "sandbox", Reason: FailureDeclined}
 	noted := &PayinNoted{Of: payin, Gateway: "sandbox", Claim: "failed"}
 	anomaly := &PayinNoted{Of: payin, Gateway: "sandbox", Claim: "failed", Anomaly: true}
+	of := func(id string) ReportPayinFailure {
+		c := c
+		c.PaymentID = id
+		return c
+	}
 	many := func(e Event, n int, before ...Event) given {
 		g := given(before)
 		for range n {
@@ -123,6 +128,8 @@ func TestReportPayinFailure(t *testing.T) {
 		{name: "failed", given: given{created, failed}, when: c, then: []Event{noted}},
 		{name: "expired", given: given{created, &PayinExpired{Of: payin}}, when: c, then: []Event{noted}},
 		{name: "success", given: given{created, succeeded}, when: c, then: []Event{anomaly}},
+		{name: "success, of that payment", given: given{created, succeeded}, when: of(succeeded.PaymentID), then: []Event{anomaly}},
+		{name: "success, of another try", given: given{created, succeeded}, when: of("pay_refused"), then: []Event{noted}},
 		{name: "the last note", given: many(noted, MaxNotes-1, created, failed), when: c, then: []Event{noted}},
 		{name: "one note too many", given: many(noted, MaxNotes, created, failed), when: c},
 		{name: "an anomaly behind many notes", given: many(noted, MaxNotes, created, failed, succeeded), when: c, then: []Event{anomaly}},

@@ -54,7 +54,7 @@ func (c ReportRefund) Keys() []string {
 	if c.Message == "" {
 		return nil
 	}
-	return []string{"message:" + c.Payment + ":" + c.Refund + ":" + c.Message} // one message may tell of several refunds
+	return []string{MessagePrefix + c.Payment + ":" + c.Refund + ":" + c.Message} // one message may tell of several refunds
 }
 
 // RefundKey is the dedupe key of a refund's id: it finds the payin that the refund is of.

@@ -196,7 +196,7 @@ func readRefund(resource []byte, m *gateway.Message) error {
 		return fmt.Errorf("%w: %w", gateway.ErrMalformed, err)
 	}
 	m.Refund = &answer
-	if strings.HasPrefix(said.Custom, "rfd_") {
+	if strings.HasPrefix(said.Custom, "rfd_") || strings.HasPrefix(said.Custom, "tx_") {
 		m.Reference = reference(said.Custom)
 	}
 	return nil

@@ -176,7 +176,7 @@ func TestWebhookOfRefunds(t *testing.T) {
 		t.Errorf("%+v", r)
 	}
 	got, err = parse(t, f, g, strings.Replace(refunded, "rfd_000000001", "tx_000000001", 1)) // made in PayPal's own centre
-	if err != nil || len(got) != 1 || got[0].Reference != "" || got[0].Refund.RefundID != "1Y107995YT783435V" {
+	if err != nil || len(got) != 1 || got[0].Reference != "tx_000000001" || got[0].Refund.RefundID != "1Y107995YT783435V" {
 		t.Errorf("%+v, %v", got, err)
 	}
 	for _, bad := range []string{strings.Replace(refunded, "COMPLETED", "GONE", 1), strings.Replace(refunded, "1Y107995YT783435V", "", 1)} {

@@ -61,8 +61,11 @@ func gone(err error) error {
 	return err
 }
 
-// methods are what the customer can choose from.
+// methods are what the customer can choose from: nothing at a shop that is disabled.
 func (g *Pages) methods(v *visit) []merchant.Method {
+	if v.app.Suspended {
+		return nil
+	}
 	company := func(name string) []merchant.Method { return g.ports.Checkouts.Company(name).Methods }
 	all := v.app.App.MethodsOf(v.payment.Currency, company)
 	if trial, ok := v.app.App.Gateway(v.payment.Checkout.Trial); ok { // it is not usable yet: that is what is tried

@@ -112,7 +112,11 @@ type Ports struct {
 	Prover         Prover
 	Packer         Packer
 	Disputes       Disputes
+	Refunds        Refunds
 	Reconciliation Reconciliation
+	Apps           Apps
+	Trials         Trials
+	AppPayments    AppPayments
 }
 
 // Options configure the API. Zero limits mean none.
@@ -177,6 +181,8 @@ func (a *API) Register(rt *httpapi.Router) {
 	rt.Handle(http.MethodGet, "/ops/v1/transactions/{id}", a.guard(reads, a.transaction))
 	rt.Handle(http.MethodGet, "/ops/v1/transactions/{id}/pack", a.guardExport(reads, a.pack))
 	rt.Handle(http.MethodPost, "/ops/v1/transactions/{id}/disputes", a.guardChange(writes, a.openDispute))
+	rt.Handle(http.MethodGet, "/ops/v1/payins/{id}/refunds", a.guard(reads, a.refunds))
+	rt.Handle(http.MethodPost, "/ops/v1/payins/{id}/refunds", a.guardChange(writes, a.refundPayin))
 	rt.Handle(http.MethodGet, "/ops/v1/disputes", a.guard(reads, a.disputes))
 	rt.Handle(http.MethodGet, "/ops/v1/disputes/{id}", a.guard(reads, a.dispute))
 	rt.Handle(http.MethodPost, "/ops/v1/disputes/{id}/evidence", a.guardBody(writes, maxEvidenceBody, a.attachEvidence))
@@ -200,6 +206,7 @@ func (a *API) Register(rt *httpapi.Router) {
 	rt.Handle(http.MethodPost, "/ops/v1/proof/include/{subject}", a.guardUpload(audits, a.proofIncludeUnder))
 	rt.Handle(http.MethodPost, "/ops/v1/proof/consistency", a.guardUpload(audits, a.proofConsistency))
 	a.registerReconciliation(rt)
+	a.registerApps(rt)
 }
 
 // reads and writes are who may.

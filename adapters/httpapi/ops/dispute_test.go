@@ -92,7 +92,7 @@ func (*desk) NewID() string { return "dsp_1" }
 // at sends a request with an operator's key, and returns status and body.
 func (d *desk) at(logs *bytes.Buffer) func(method, path, key, body string) (int, string) {
 	rt := httpapi.NewRouter()
-	ops.New(ops.Ports{Views: newOffice(), Disputes: d}, ops.Options{
+	ops.New(ops.Ports{Views: newOffice(), Disputes: d, Refunds: d}, ops.Options{
 		Clock: func() time.Time { return day }, Logger: slog.New(slog.NewJSONHandler(logs, nil)),
 	}).Register(rt)
 	h := &httpapi.Front{Next: rt, Logger: slog.New(slog.DiscardHandler)}

@@ -73,7 +73,7 @@ func exportFront(p *press, opts ops.Options) http.Handler {
 		opts.Clock = func() time.Time { return day }
 	}
 	rt := httpapi.NewRouter()
-	ops.New(ops.Ports{Views: o, Deliveries: o, Timeline: o, Merchants: o, Batches: o, Books: o, Auditor: p, Prover: p, Disputes: &desk{}, Reconciliation: &reconcileDesk{}}, opts).Register(rt)
+	ops.New(ops.Ports{Views: o, Deliveries: o, Timeline: o, Merchants: o, Batches: o, Books: o, Auditor: p, Prover: p, Disputes: &desk{}, Refunds: &desk{}, Reconciliation: &reconcileDesk{}}, opts).Register(rt)
 	return &httpapi.Front{Next: rt, Logger: slog.New(slog.DiscardHandler)}
 }
 

@@ -125,6 +125,15 @@ func (b *Book) Open(kind Kind, text string, now time.Time) (Ticket, error) {
 	return t, nil
 }
 
+// Expires is until when a token holds that Open has taken; the zero time for what is none.
+func (b *Book) Expires(kind Kind, text string) time.Time {
+	raw, ok := decode(kind, text)
+	if !ok || len(raw) < header {
+		return time.Time{}
+	}
+	return time.UnixMilli(int64(binary.BigEndian.Uint64(raw[1:header])))
+}
+
 func (b *Book) mac(kind Kind, said []byte) []byte {
 	key := b.keys[kind]
 	if key == nil {

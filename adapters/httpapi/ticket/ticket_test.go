@@ -48,6 +48,12 @@ func TestExpiry(t *testing.T) {
 		if _, err := b.Open(kind, text, now.Add(-time.Millisecond)); err != nil {
 			t.Errorf("%s: before: %v", kind, err)
 		}
+		if got := b.Expires(kind, text); !got.Equal(now) {
+			t.Errorf("%s: expires at %s", kind, got)
+		}
+		if got := b.Expires(kind, "0"); !got.IsZero() {
+			t.Errorf("%s: what is none expires at %s", kind, got)
+		}
 		for _, late := range []time.Duration{0, time.Hour} {
 			if got, err := b.Open(kind, text, now.Add(late)); !errors.Is(err, ticket.ErrExpired) || got != one {
 				t.Errorf("%s: %s late: %+v, %v", kind, late, got, err)
