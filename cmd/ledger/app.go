@@ -84,7 +84,16 @@ func (c *appFlags) withDesk(ctx context.Context, t *terminal, f func(*appDesk) e
 		if err != nil {
 			return err
 		}
-		return f(&appDesk{ledger: on, vault: s.vault, companies: companies, kept: engine, links: to, expiry: kspay.DefaultCheckoutExpiry})
+		underWay := func(ctx context.Context, app, config string) (int, error) { // hardly ever asked, and the views take their time
+			views, err := s.openViews(ctx, t)
+			if err != nil {
+				return 0, err
+			}
+			return inFlightIn(views)(ctx, app, config)
+		}
+		return f(&appDesk{
+			ledger: on, vault: s.vault, companies: companies, kept: engine, links: to, expiry: kspay.DefaultCheckoutExpiry, inFlight: underWay,
+		})
 	})
 }
 

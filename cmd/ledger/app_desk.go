@@ -39,6 +39,7 @@ type appDesk struct {
 	kept      keeper
 	links     *links
 	expiry    time.Duration // of trial orders
+	inFlight  inFlight
 }
 
 // idTries is how often an id is made anew when it is taken: chance takes none twice.

@@ -79,6 +79,11 @@ func (d *appDesk) provide(ctx context.Context, app, config string, given ops.Sec
 	if err != nil {
 		return m, err
 	}
+	if given.Step == merchant.StepCredentials && g.Version > 0 && given.Credentials[company.Spec().Public] != g.Public {
+		if err := d.mayMove(ctx, app, config); err != nil {
+			return m, err
+		}
+	}
 	secrets, err := d.gatewaySecrets(ctx, &g)
 	if err != nil && given.Step != merchant.StepCredentials { // credentials can be given anew when the old ones are lost
 		return m, err

@@ -163,10 +163,21 @@ func (w *world) form(p page) (string, url.Values) {
 // the browser stands in the end.
 func (w *world) checkout(link, method, button string) page {
 	w.t.Helper()
+	return w.leave(w.arrive(link, method), button)
+}
+
+// arrive goes from the checkout page to the gateway's page.
+func (w *world) arrive(link, method string) page {
+	w.t.Helper()
 	w.eventually(5*time.Second, "the checkout page is there", func() bool { return w.browse(http.MethodGet, link, nil).status == http.StatusOK })
 	address, fields := w.form(w.browse(http.MethodPost, link+"/pay", url.Values{"method": {method}}))
-	there := w.browse(http.MethodPost, address, fields) // the gateway's page
-	address, fields = w.form(there)
+	return w.browse(http.MethodPost, address, fields)
+}
+
+// leave presses a button on the gateway's page, and goes back from there.
+func (w *world) leave(there page, button string) page {
+	w.t.Helper()
+	address, fields := w.form(there)
 	choices := regexp.MustCompile(`<input type="radio" name="method" value="([^"]+)" data-kind="netbanking"`).FindStringSubmatch(there.text)
 	if choices == nil {
 		w.t.Fatalf("the gateway's page: %s", there.text)
@@ -411,5 +422,34 @@ func TestKSPayFallsBack(t *testing.T) {
 	if status/100 != 4 || o.text("code") == "" || o["result"] != nil {
 		t.Errorf("every gateway has refused: %d %v", status, o)
 	}
+	w.verify()
+}
+
+// TestKSPayAccountInUse: a gateway configuration is given no other account while a payment is under way through the present one.
+func TestKSPayAccountInUse(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	w := newWorld(t, dir, "sqlite:"+filepath.Join(dir, "ledger.db"))
+	w.start()
+	a := w.newApp("INR")
+	config, account := w.gateway(a, "razorpay", "INR", "1.00")
+	token := w.token(a)
+	tx, signature := w.initiate(a, "c_WkmEe23LeI", netBanking, "500", "ORDER-1")
+	there := w.arrive(w.process(signature).text("checkoutUrl"), "NET BANKING")
+	w.app(nil, "gateway", "disable", a.ID, config)
+	w.app(nil, "gateway", "reset", a.ID, config)
+	other := w.account("razorpay", object{})
+	move := []string{
+		"app", "gateway", "credentials", a.ID, config, "--set", "key_id=" + other.text("key_id"), "--set", "key_secret=" + w.file("key", other.text("key_secret")),
+		"--public-url", "http://" + w.addr, "--sandbox",
+	}
+	if out, code := w.run(move...); code == 0 || !strings.Contains(out, "1 payins or refunds are under way") {
+		t.Errorf("another account: exit %d, %s", code, out)
+	}
+	w.app(nil, "gateway", "credentials", a.ID, config, "--set", "key_id="+account.text("key_id"), "--set", "key_secret="+w.file("key", account.text("key_secret")))
+	w.leave(there, "pay")
+	w.eventually(10*time.Second, "it is paid", func() bool { return w.transaction(token, tx).text("status") == "SUCCESS" })
+	w.app(nil, "gateway", "reset", a.ID, config)
+	w.app(nil, move[1:len(move)-3]...)
 	w.verify()
 }

@@ -173,6 +173,7 @@ func (s *server) joinCheckouts(ctx context.Context, base string, opts gateway.Op
 func (s *server) desk() *appDesk {
 	return &appDesk{
 		ledger: s.ports, vault: s.stores.vault, companies: s.companies, kept: s.checkouts, links: s.links, expiry: s.cfg.CheckoutExpiry,
+		inFlight: inFlightIn(s.views),
 	}
 }
 

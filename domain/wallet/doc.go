@@ -18,7 +18,8 @@
 //	pending      succeeded          suspended       failed              expired, if its time is over
 //	expired      succeeded (late)   suspended       noted               -
 //	failed       succeeded (late)   suspended       noted               -
-//	success      suspended          suspended       noted as anomaly    -
+//	success      suspended          suspended       anomaly; noted, if  -
+//	                                                of another try
 //
 // "Suspended" leaves the payin as it is and puts the money in suspense, until an operator credits or refunds it. The dedupe
 // key of ReportPayment is the gateway's own payment id, so the same payment never arrives here twice.
