@@ -41,7 +41,7 @@ type Checkout interface {
 	// ErrMalformed; anything else: it could not be verified now (a company that has to be asked).
 	ParseWebhook(ctx context.Context, a Account, header http.Header, body []byte, now time.Time) ([]Message, error)
 	// ParseReturn verifies what the customer's browser brings back from the company's page, query and form together. What it says counts
-	// as much as a webhook when Message.Payment is set; otherwise the customer has come back, and Collect tells the rest. Errors as in
+	// as much as a webhook when Message.Payment is set (see Spec.Hearsay); otherwise the customer has come back, and Collect tells the rest. Errors as in
 	// ParseWebhook.
 	ParseReturn(ctx context.Context, a Account, o Order, made Ordered, form url.Values, now time.Time) (Message, error)
 	Refunds
@@ -76,6 +76,10 @@ type Spec struct {
 	Webhook    string            // name of the secret that webhooks are verified with; "" when it is one of Keys
 	Currencies []money.Currency  // nil: all
 	Methods    []merchant.Method // that it can show
+
+	// Hearsay: its messages are signed with a secret that the app knows, or in a way that the app can forge. Those that say what became of a payment or a
+	// refund are a reason to ask, and no proof: what Collect and InquireRefund answer is booked. False only where the adapter asks while it verifies.
+	Hearsay bool
 }
 
 // Account is an app's account at a payment company. It holds secrets: never log it.

@@ -31,6 +31,7 @@ type company struct {
 	orders map[string][]string // by reference
 	paid   map[string][]gateway.Payment
 	gate   chan struct{} // CreateOrder waits for it; nil: it does not
+	mute   bool          // Collect is not answered
 	n      int
 }
 
@@ -117,6 +118,9 @@ func (c *company) Collect(_ context.Context, _ gateway.Account, _ gateway.Order,
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.calls = append(c.calls, "collect "+made.OrderID)
+	if c.mute {
+		return gateway.Payments{}, errors.New("connection reset")
+	}
 	b, err := json.Marshal(c.paid[made.OrderID])
 	return gateway.Payments{List: slices.Clone(c.paid[made.OrderID]), Raw: gateway.Raw{Body: b, MediaType: "application/json"}}, err
 }

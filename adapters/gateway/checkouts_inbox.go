@@ -245,7 +245,7 @@ func (c *Checkouts) early(ctx context.Context, j work.Job) work.Outcome {
 		switch err := c.take(ctx, &place{app, item.Config, item.Gateway}, m, last); {
 		case errors.Is(err, errEarly):
 			unknown = true
-		case err != nil && last && m.onlyApproves():
+		case err != nil && last && (m.onlyApproves() || errors.Is(err, errUnconfirmed)):
 			silent = true
 		case err != nil:
 			return again(err)

@@ -150,7 +150,7 @@ func (c *Checkouts) Hash(ctx context.Context, app merchant.Merchant, p wallet.Pa
 }
 
 // Return takes what the browser of a payin's customer brings back from its gateway's page, query and form together, and returns the payin after
-// it. It counts as far as the gateway's signature on it goes; where it says nothing of a payment, the gateway is asked. A forged one changes
+// it. It counts as far as the gateway's signature on it goes; where it says nothing of a payment, and where that is no proof (Spec.Hearsay), the gateway is asked. A forged one changes
 // nothing, and is kept. Errors: ErrSignature, ErrStale, ErrMalformed; domain.Stale when the payin has no order; any other: try again.
 func (c *Checkouts) Return(ctx context.Context, app merchant.Merchant, p wallet.Payment, form url.Values) (wallet.Payment, error) {
 	o, err := c.open(ctx, app, p)
@@ -180,7 +180,7 @@ func (c *Checkouts) Return(ctx context.Context, app merchant.Merchant, p wallet.
 	if len(m.Body) == 0 {
 		m.Raw = Raw{Body: []byte(form.Encode()), MediaType: "application/x-www-form-urlencoded"}
 	}
-	if err := c.report(ctx, &place{app: app, config: p.Checkout.Config, gateway: p.Gateway}, p, m); err != nil {
+	if err := c.hear(ctx, &place{app: app, config: p.Checkout.Config, gateway: p.Gateway}, p, m); err != nil {
 		return p, err
 	}
 	return c.ledger.Payment(ctx, p.Merchant, p.Payment)

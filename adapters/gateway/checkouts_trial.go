@@ -113,13 +113,13 @@ func (c *Checkouts) failTrial(ctx context.Context, j work.Job) (over bool, err e
 	return true, c.endTrial(ctx, &p, false, why)
 }
 
-// passTrial ends a trial that has passed: its payin is paid, and a webhook says so.
+// passTrial ends a trial that has passed: its payin is paid, and a webhook says so of the very payment.
 func (c *Checkouts) passTrial(ctx context.Context, at *place, p wallet.Payment, m Message) error {
 	if p.Checkout.Trial == "" || p.Checkout.Trial != at.config || !m.Approved && (m.Payment == nil || !m.Payment.Paid) {
 		return nil
 	}
 	after, err := c.ledger.Payment(ctx, p.Merchant, p.Payment)
-	if err != nil || after.Status != wallet.Success {
+	if err != nil || after.Status != wallet.Success || m.Payment != nil && m.Payment.PaymentID != after.PaymentID {
 		return err
 	}
 	return c.endTrial(ctx, &after, true, "")

@@ -181,7 +181,7 @@ func (c *Checkouts) take(ctx context.Context, at *place, m Message, last bool) e
 		}
 		return c.anomaly(ctx, at, p, m, "is about an order that was never recorded")
 	}
-	if err := c.report(ctx, at, p, m); err != nil {
+	if err := c.hear(ctx, at, p, m); err != nil {
 		return err
 	}
 	return c.passTrial(ctx, at, p, m)
@@ -277,7 +277,7 @@ func (c *Checkouts) report(ctx context.Context, at *place, p wallet.Payment, m M
 	var err error
 	switch {
 	case m.Payment != nil:
-		err = c.payment(ctx, p, at.gateway, m.ID, *m.Payment, m.Raw)
+		err = c.payment(ctx, p, at.gateway, m.ID, *m.Payment, m.raws()...)
 	case m.Dispute != nil:
 		err = c.dispute(ctx, p, at.gateway, m.ID, *m.Dispute, m.Raw)
 	case m.Approved && p.Status != wallet.Success:
@@ -327,5 +327,5 @@ func (c *Checkouts) anomaly(ctx context.Context, at *place, p wallet.Payment, m 
 			MediaType: m.MediaType, Body: m.Body, Messages: []Message{m},
 		})
 	}
-	return c.note(ctx, p, at.gateway, m.ID, what+" "+claim, m.Raw)
+	return c.note(ctx, p, at.gateway, m.ID, what+" "+claim, m.raws()...)
 }

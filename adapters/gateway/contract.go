@@ -164,4 +164,5 @@ type Message struct {
 	Refund    *RefundAnswer // Reference is that of the refund, or RefundID names it
 	Approved  bool          // the customer has agreed to pay, and the money is to be collected
 	Raw
+	Answer *Raw `json:"-"` // of the gateway, that was asked whether this is so; nil when it was not
 }

@@ -6,7 +6,9 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"maps"
 	"math/rand/v2"
+	"slices"
 	"sync"
 	"time"
 
@@ -151,7 +153,7 @@ func (d *Dispatcher) Handle(ctx context.Context, r eventstore.Record) error {
 		d.log.Warn("a gateway contradicts what is known of a payout: somebody has to look at it",
 			"payment", r.Subject, "gateway", d.gatewayOf(&r), "event", r.Type, "position", r.Position().String())
 	case "payout.succeeded", "payout.failed", "payout.refunded":
-		for name := range d.routes {
+		for _, name := range slices.Sorted(maps.Keys(d.routes)) {
 			for _, kind := range []string{PayoutJobs(name), BatchJobs(name)} {
 				if err := forget(ctx, d.jobs, kind, r.Subject, d.clock()); err != nil {
 					return err

@@ -63,6 +63,7 @@
 //
 // A payin's job is due when it expires. Its gateway is asked first; payments are reported, and what nobody paid expires. When the
 // gateway does not answer a few times it expires anyway, since money that arrives later is credited all the same.
+// One that has failed at a checkout is asked about then, too: its customer may have tried again on the page that was open.
 //
 // # Callbacks
 //
@@ -98,17 +99,22 @@
 //   - A configuration that keeps failing is passed over for a while: see health.
 //   - A message counts for a payin of its own app, through its own configuration, about its own order. Another amount is suspended, everything else that does
 //     not fit is noted as an anomaly, with the message as evidence; neither is sent again.
+//   - Where the app knows what messages are signed with (Spec.Hearsay), what a webhook, a return or an early message says of a payment has the company asked:
+//     its answer is booked, with message and answer as evidence. No answer: nothing is booked, and the message comes again. Not known there, or otherwise:
+//     noted. What is booked already is compared with the books. Refunds are asked about likewise; one that is not definite there is left to its job.
+//   - Disputes are believed as they are told, by such a company too: what they hold is the app's own money. One that is told to be won or closed lets it go: an app that signs that to
+//     itself has it before the company has decided.
 //   - The way by which a payment is told does not matter: webhook, return, refresh and expiry report the same payment under the same key.
 //   - A return that is not signed proves nothing: the gateway is asked.
 //   - A refusal of the company ends a payin when a webhook, a signed return or its expiry tells it. A page that only waits does not end it.
 //
 // # A message's states
 //
-//	verified ---> booked, or noted with its payin
+//	verified ---> (confirmed, where that takes a question) ---> booked, or noted with its payin
 //	    \
 //	     order not known ---> early ---> booked, or noted                       (tried again with growing gaps)
 //	                            |
-//	                            +------> unmatched, after EarlyFor
+//	                            +------> unmatched, after EarlyFor; noted, where it is a refund of a known order that nobody here has asked for
 //	not believed -------------> refused
 //
 // early, unmatched and refused are kept in work storage (eventstore/work, inbox), sealed under the app's key, bounded for each configuration and

@@ -132,8 +132,8 @@ func (f *Refunder) Handle(ctx context.Context, r eventstore.Record) error {
 
 // settled forgets the job of a refund that needs none any more.
 func (f *Refunder) settled(ctx context.Context, refund string) error {
-	for name := range f.routes {
-		if err := forget(ctx, f.jobs, RefundJobs(name), refund, f.clock()); err != nil {
+	for _, kind := range f.Kinds() {
+		if err := forget(ctx, f.jobs, kind, refund, f.clock()); err != nil {
 			return err
 		}
 	}
@@ -402,8 +402,8 @@ func (f *Refunder) learn(ctx context.Context, c *refundCall, a RefundAnswer, err
 	return nil
 }
 
-// refund reports a definite answer about a refund. It may have been reported before: then nothing happens.
-func (r *reporter) refund(ctx context.Context, p wallet.Payment, of wallet.Refund, request string, a RefundAnswer) error {
+// refund reports a definite answer about a refund, with the message that had it asked for. It may have been reported before: then nothing happens.
+func (r *reporter) refund(ctx context.Context, p wallet.Payment, of wallet.Refund, request string, a RefundAnswer, asked ...Raw) error {
 	c := wallet.ReportRefund{
 		Base:   wallet.Base{Of: p.Of, At: later(later(r.valueDate(p, a.At), p.UpdatedAt), of.At)}, // locked would be below zero before it began
 		Refund: of.ID, Gateway: of.Gateway, Outcome: wallet.OutcomePaid, RefundID: a.RefundID, UTR: a.UTR, Message: digest(a.Body),
@@ -411,18 +411,24 @@ func (r *reporter) refund(ctx context.Context, p wallet.Payment, of wallet.Refun
 	if a.State == RefundFailed {
 		c.Outcome, c.Reason = wallet.OutcomeFailed, a.Reason
 	}
-	return r.submit(ctx, p, c, of.Gateway, request, a.Raw)
+	return r.submit(ctx, p, c, of.Gateway, request, append([]Raw{a.Raw}, asked...)...)
 }
 
-// refundSaid reports what a verified message says of a refund of the payin that goes through a gateway configuration, or through the gateway
-// itself. found is false when it is about none that is known.
-func (r *reporter) refundSaid(ctx context.Context, p wallet.Payment, gateway, config string, m Message) (found bool, err error) {
+// refundNamed finds the refund of a payin that a message is about: by our reference, or the gateway's own.
+func refundNamed(p *wallet.Payment, m *Message) (wallet.Refund, bool) {
 	of, found := p.Refund(m.Reference)
 	for i := range p.Refunds {
 		if id := p.Refunds[i].RefundID; !found && id != "" && id == m.Refund.RefundID {
 			of, found = p.Refunds[i], true
 		}
 	}
+	return of, found
+}
+
+// refundSaid reports what a verified message says of a refund of the payin that goes through a gateway configuration, or through the gateway
+// itself. found is false when it is about none that is known.
+func (r *reporter) refundSaid(ctx context.Context, p wallet.Payment, gateway, config string, m Message) (found bool, err error) {
+	of, found := refundNamed(&p, &m)
 	switch {
 	case !found || of.Config != config: // the account of one must not speak for that of another
 		return false, nil
@@ -442,7 +448,7 @@ func (r *reporter) refundSaid(ctx context.Context, p wallet.Payment, gateway, co
 	}
 	switch a.State {
 	case RefundDone, RefundFailed:
-		return true, r.refund(ctx, p, of, m.ID, a)
+		return true, r.refund(ctx, p, of, m.ID, a, m.asked()...)
 	case RefundPending, RefundUnknown: // nothing to record
 		return true, nil
 	}
@@ -474,7 +480,11 @@ func (f *Refunder) ReportRefund(ctx context.Context, merchantID, config string, 
 		if err != nil {
 			return false, err
 		}
-		if found, err := f.refundSaid(ctx, p, p.Gateway, config, m); found || err != nil {
+		said, err := f.confirmed(ctx, &p, config, m)
+		if err != nil {
+			return true, err
+		}
+		if found, err := f.refundSaid(ctx, p, p.Gateway, config, said); found || err != nil {
 			return found, err
 		}
 	}

@@ -56,16 +56,16 @@ func (r *reporter) payout(ctx context.Context, p wallet.Payment, gateway, reques
 	return r.submit(ctx, p, c, gateway, request, a.Raw)
 }
 
-// payment reports what became of a customer's payment for a payin.
-func (r *reporter) payment(ctx context.Context, p wallet.Payment, gateway, request string, pay Payment, raw Raw) error {
+// payment reports what became of a customer's payment for a payin. It is known by the first of the raw messages that say so.
+func (r *reporter) payment(ctx context.Context, p wallet.Payment, gateway, request string, pay Payment, raw ...Raw) error {
 	base := wallet.Base{Of: p.Of, At: r.valueDate(p, pay.At)}
 	if !pay.Paid {
 		return r.submit(ctx, p, wallet.ReportPayinFailure{
-			Base: base, Gateway: gateway, PaymentID: pay.PaymentID, Reason: pay.Reason, Message: digest(raw.Body),
-		}, gateway, request, raw)
+			Base: base, Gateway: gateway, PaymentID: pay.PaymentID, Reason: pay.Reason, Message: digest(raw[0].Body),
+		}, gateway, request, raw...)
 	}
 	if pay.Currency != "" && money.Currency(pay.Currency) != p.Currency {
-		return r.note(ctx, p, gateway, request, "payment "+pay.PaymentID+" is in "+pay.Currency, raw)
+		return r.note(ctx, p, gateway, request, "payment "+pay.PaymentID+" is in "+pay.Currency, raw...)
 	}
 	amount, err := money.Parse(pay.Amount, p.Currency)
 	if err != nil {
@@ -74,14 +74,14 @@ func (r *reporter) payment(ctx context.Context, p wallet.Payment, gateway, reque
 	return r.submit(ctx, p, wallet.ReportPayment{
 		Base: base, Gateway: gateway, Config: p.Checkout.Config, PaymentID: pay.PaymentID, Amount: amount, UTR: pay.UTR,
 		Method: pay.Method, SubMethod: pay.SubMethod, Suspense: newID("sus_"),
-	}, gateway, request, raw)
+	}, gateway, request, raw...)
 }
 
 // note keeps a statement about a payin that cannot be booked, for a person to look at.
-func (r *reporter) note(ctx context.Context, p wallet.Payment, gateway, request, claim string, raw Raw) error {
+func (r *reporter) note(ctx context.Context, p wallet.Payment, gateway, request, claim string, raw ...Raw) error {
 	return r.submit(ctx, p, wallet.NotePayin{
-		Base: wallet.Base{Of: p.Of, At: r.valueDate(p, time.Time{})}, Gateway: gateway, Claim: claim, Anomaly: true, Message: digest(raw.Body),
-	}, gateway, request, raw)
+		Base: wallet.Base{Of: p.Of, At: r.valueDate(p, time.Time{})}, Gateway: gateway, Claim: claim, Anomaly: true, Message: digest(raw[0].Body),
+	}, gateway, request, raw...)
 }
 
 // dispute reports what a gateway says of a claim on a payin.
@@ -107,10 +107,13 @@ func (r *reporter) dispute(ctx context.Context, p wallet.Payment, gateway, reque
 }
 
 // submit carries the command out; that its dedupe key is taken means that the statement is in the log already.
-func (r *reporter) submit(ctx context.Context, before wallet.Payment, c wallet.Command, gateway, request string, raw Raw) error {
+func (r *reporter) submit(ctx context.Context, before wallet.Payment, c wallet.Command, gateway, request string, raw ...Raw) error {
+	var evidence []eventstore.Evidence
+	for _, said := range raw {
+		evidence = append(evidence, eventstore.Evidence{MediaType: mediaType(said.MediaType), Body: said.Body})
+	}
 	after, err := r.ledger.Submit(ctx, c, eventstore.Origin{
-		Actor: "gateway:" + gateway, Request: request,
-		Evidence: []eventstore.Evidence{{MediaType: mediaType(raw.MediaType), Body: raw.Body}},
+		Actor: "gateway:" + gateway, Request: request, Evidence: evidence,
 	})
 	if err == nil && after.Kind == wallet.KindPayin && after.Anomalies > before.Anomalies { // those of payouts are counted as the log tells them
 		r.count.count(gateway, CountAnomaly)

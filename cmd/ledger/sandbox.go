@@ -61,8 +61,8 @@ func (b *bank) Close() error {
 // sandboxSecretName is where the vault keeps the secret that ledger and sandbox share.
 const sandboxSecretName = "gateway/sandbox"
 
-// openBank opens the sandbox of this process, or the connection to one elsewhere.
-func (l *sandboxLink) openBank(ctx context.Context, s *stores, base string, logger *slog.Logger) (*bank, error) {
+// openBank opens the sandbox of this process, which calls back to base, or the connection to one elsewhere. public is where others reach this server; "" is base.
+func (l *sandboxLink) openBank(ctx context.Context, s *stores, base, public string, logger *slog.Logger) (*bank, error) {
 	if l.SandboxURL != "" {
 		client, err := l.connect()
 		if err != nil {
@@ -81,7 +81,9 @@ func (l *sandboxLink) openBank(ctx context.Context, s *stores, base string, logg
 			file = s.beside("sandbox.db")
 		}
 	}
-	server, err := sandbox.Open(ctx, file, sandbox.Options{Secret: secret, CallbackBase: base, Delay: l.SandboxDelay, Log: logger.With("part", "sandbox")})
+	server, err := sandbox.Open(ctx, file, sandbox.Options{
+		Secret: secret, CallbackBase: base, PublicBase: public, Delay: l.SandboxDelay, Log: logger.With("part", "sandbox"),
+	})
 	if err != nil {
 		return nil, err
 	}

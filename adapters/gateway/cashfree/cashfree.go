@@ -56,7 +56,7 @@ func (g *Client) Close() { g.http.CloseIdleConnections() }
 // Spec meets gateway.Checkout. Of the many currencies that Cashfree can be asked to enable, these are the ones with two decimals that the ledger knows.
 func (g *Client) Spec() gateway.Spec {
 	return gateway.Spec{
-		Name: Name, Title: "Cashfree", Keys: []string{keyID, keySecret}, Public: keyID,
+		Name: Name, Title: "Cashfree", Keys: []string{keyID, keySecret}, Public: keyID, Hearsay: true,
 		Currencies: []money.Currency{money.INR, "USD", "EUR", "GBP", "AED", "SGD"},
 		Methods:    merchant.Methods(),
 	}

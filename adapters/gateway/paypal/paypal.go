@@ -64,6 +64,7 @@ func (g *Client) Close() { g.http.CloseIdleConnections() }
 func (g *Client) Spec() gateway.Spec {
 	return gateway.Spec{
 		Name: Name, Title: "PayPal", Keys: []string{keyID, keySecret}, Public: keyID, Webhook: webhookID,
+		Hearsay:    true, // PayPal signs a CRC-32 of what it sends: whoever has one message of its own can make others that fit
 		Currencies: currencies(), Methods: []merchant.Method{merchant.PayPal},
 	}
 }

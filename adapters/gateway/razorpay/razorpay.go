@@ -43,7 +43,8 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Spec meets gateway.Checkout.
 func (c *Client) Spec() gateway.Spec {
 	return gateway.Spec{
-		Name: Name, Title: "Razorpay", Keys: []string{keyID, keySecret}, Public: keyID, Webhook: "webhook_secret", Currencies: currencies(),
+		Name: Name, Title: "Razorpay", Keys: []string{keyID, keySecret}, Public: keyID, Webhook: "webhook_secret", Hearsay: true,
+		Currencies: currencies(),
 		Methods: []merchant.Method{
 			merchant.UPI, merchant.NetBanking, merchant.DebitCard, merchant.CreditCard, merchant.EWallet, merchant.PayLater,
 		},

@@ -214,7 +214,7 @@ func TestRazorpayAdapterMeetsTheFace(t *testing.T) {
 	w.collected(t, o, made)
 
 	// An order of which no answer came is found again; a refusal makes none.
-	newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"orders":"silent"}`, z.KeyID))
+	newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"key_secret":%q,"orders":"silent"}`, z.KeyID, z.KeySecret))
 	lost := w.order("tx_rzp000010", "10.00", "")
 	var declined *gateway.Declined
 	if made, err := w.CreateOrder(t.Context(), w.account, lost); err == nil || errors.As(err, &declined) || errors.Is(err, gateway.ErrCredentials) {
@@ -225,7 +225,7 @@ func TestRazorpayAdapterMeetsTheFace(t *testing.T) {
 		t.Errorf("again: %+v, %v", made, err)
 	}
 	for behaviour, definite := range map[string]bool{"refuse": true, "error": false} {
-		newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"orders":%q}`, z.KeyID, behaviour))
+		newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"key_secret":%q,"orders":%q}`, z.KeyID, z.KeySecret, behaviour))
 		if made, err := w.CreateOrder(t.Context(), w.account, w.order("tx_rzp000011", "10.00", "")); err == nil || errors.As(err, &declined) != definite {
 			t.Errorf("%s: %+v, %v", behaviour, made, err)
 		}
@@ -277,7 +277,7 @@ func TestPayUAdapterMeetsTheFace(t *testing.T) {
 		}
 	}
 	for _, behaviour := range []string{"error", "silent"} {
-		newPayU(b, fmt.Sprintf(`{"key":%q,"verify":%q}`, u.Key, behaviour))
+		newPayU(b, fmt.Sprintf(`{"key":%q,"salt":%q,"verify":%q}`, u.Key, u.Salt, behaviour))
 		o := w.order("tx_payu00000", "10.00", "")
 		var declined *gateway.Declined
 		if list, err := w.Collect(t.Context(), w.account, o, gateway.Ordered{OrderID: o.Reference}); err == nil || errors.As(err, &declined) || errors.Is(err, gateway.ErrCredentials) {

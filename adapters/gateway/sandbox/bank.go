@@ -26,6 +26,7 @@ import (
 type Options struct {
 	Secret       []byte           // shared with the Client, at least 16 bytes
 	CallbackBase string           // where callbacks go: {base}/gateways/sandbox/callback
+	PublicBase   string           // where others reach the same ledger: webhooks of the faces may go there, too; "" is CallbackBase
 	Delay        time.Duration    // after which what is pending happens; default 1 s
 	Latency      time.Duration    // of every answer about transfers; default none
 	Clock        func() time.Time // default time.Now

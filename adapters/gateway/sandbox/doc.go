@@ -30,11 +30,15 @@
 // Two more parts speak the wire protocols of payment companies, as far as these are public, each below a base that stands for the company's
 // own host. The requests to the sandbox itself:
 //
-//	POST /sandbox/razorpay/accounts           makes an account, or changes one: key_id, key_secret, webhook_url, webhook_secret, orders, capture, refunds
+//	POST /sandbox/razorpay/accounts           makes an account, or changes one for who gives its key_secret: key_id, key_secret, webhook_url,
+//	                                          webhook_secret, orders, capture, refunds
 //	GET  /sandbox/razorpay/accounts           the accounts, without secrets
 //	GET  /sandbox/razorpay/truth?limit=N      what was really ordered, collected and given back, newest first; &key_id= of one account
-//	POST /sandbox/payu/accounts               likewise: key, salt, webhook_url, verify, refunds
+//	POST /sandbox/payu/accounts               likewise, for who gives its salt: key, salt, webhook_url, verify, refunds
 //	GET  /sandbox/payu/accounts, /sandbox/payu/truth?limit=N, &key=
+//
+// A webhook_url is on a loopback address or on the host of Options.CallbackBase or PublicBase, and its redirects are not followed: anybody may make an account. The answer
+// is the only one that shows its secrets to who did not give them.
 //
 // Razorpay, below /sandbox/razorpay: /v1/orders, /v1/payments, /v1/refunds with Basic authentication; /v1/payments/create/upi; the hosted page
 // /v1/checkout/embedded; webhooks to the account's address. PayU, below /sandbox/payu: the hosted page /_payment, and

@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"crypto/rand"
+	"crypto/subtle"
 	"database/sql"
 	"encoding/json"
 	"errors"
@@ -11,6 +12,7 @@ import (
 	"io"
 	"mime"
 	"net/http"
+	"net/netip"
 	"net/url"
 	"strconv"
 	"strings"
@@ -397,16 +399,44 @@ func replaceText(setting, asked *string, name string) error {
 	return nil
 }
 
-// replaceURL is choose for an address; "" is none.
-func replaceURL(setting, asked *string, name string) error {
+// errNotOwner: somebody else's account.
+var errNotOwner = errors.New("the account exists, and the secret given is not its own")
+
+// owns tells whether who asks for a change of an account has given its secret, which stays what it is.
+func owns(given *string, secret string) bool {
+	return given != nil && subtle.ConstantTimeCompare([]byte(*given), []byte(secret)) == 1
+}
+
+// errHook: anybody may make an account, so that its webhooks must not reach what only this machine can reach.
+var errHook = errors.New("must be an http or https URL on a loopback address, or on the host of the ledger that callbacks go to")
+
+// replaceHook is choose for the address of webhooks; "" is none. errHook when it is elsewhere than the bank's own callbacks, and not on this machine.
+func (b *Bank) replaceHook(setting, asked *string) error {
 	if asked == nil {
 		return nil
 	}
-	if *asked != "" && !isWebURL(*asked) {
-		return &fieldError{name, "must be an http or https URL"}
+	if *asked != "" && !b.mayHook(*asked) {
+		return errHook
 	}
 	*setting = *asked
 	return nil
+}
+
+func (b *Bank) mayHook(address string) bool {
+	u, err := url.Parse(address)
+	if err != nil || !isWebURL(address) || u.User != nil {
+		return false
+	}
+	host := u.Hostname()
+	if ip, err := netip.ParseAddr(host); err == nil && ip.Unmap().IsLoopback() || strings.EqualFold(host, "localhost") {
+		return true
+	}
+	for _, base := range []string{b.opts.CallbackBase, b.opts.PublicBase} {
+		if own, err := url.Parse(base); err == nil && host != "" && strings.EqualFold(host, own.Hostname()) {
+			return true
+		}
+	}
+	return false
 }
 
 // truthLimit reads how many rows of each kind are asked for.

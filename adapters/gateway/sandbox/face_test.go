@@ -269,8 +269,9 @@ func TestFaceAccounts(t *testing.T) {
 				t.Errorf("%s: %s", face.base, text)
 			}
 		}
-		// Known keys: what is named is replaced.
-		_, _, text = b.send(http.MethodPost, face.base+"/accounts", fmt.Sprintf(`{%q:%q,"webhook_url":"http://127.0.0.1:9/x"}`, face.key, key))
+		// Known keys, and the secret: what is named is replaced.
+		own := strings.Fields(face.secrets)[0]
+		_, _, text = b.send(http.MethodPost, face.base+"/accounts", fmt.Sprintf(`{%q:%q,%q:%q,"webhook_url":"http://127.0.0.1:9/x"}`, face.key, key, own, made[own]))
 		again := read[map[string]string](t, text)
 		if again["webhook_url"] != "http://127.0.0.1:9/x" {
 			t.Errorf("%s: %s", face.base, text)
@@ -291,7 +292,7 @@ func TestFaceAccounts(t *testing.T) {
 			}
 		}
 		for body, field := range map[string]string{
-			`{"nothing":1}`: "nothing", fmt.Sprintf(`{%q:"no key!"}`, face.key): face.key, `{"webhook_url":"ftp://x"}`: "webhook_url",
+			`{"nothing":1}`: "nothing", fmt.Sprintf(`{%q:"no key!"}`, face.key): face.key,
 			fmt.Sprintf(`{%q:""}`, strings.Fields(face.secrets)[0]): strings.Fields(face.secrets)[0], `{"orders":"maybe"}`: "orders", `{"verify":"maybe"}`: "verify",
 		} {
 			status, _, text := b.send(http.MethodPost, face.base+"/accounts", body)
@@ -304,6 +305,75 @@ func TestFaceAccounts(t *testing.T) {
 				t.Errorf("%s limit %s: %d %s", face.base, limit, status, text)
 			}
 		}
+	}
+}
+
+// Anybody may make an account, and only its owner changes it: the answer must not tell a stranger its secrets.
+func TestFaceAccountOfAnother(t *testing.T) {
+	t.Parallel()
+	b := start(t, filepath.Join(t.TempDir(), "sandbox.db"), "http://127.0.0.1:1", time.Hour, true)
+	for _, face := range []struct{ base, key, secret string }{{razorpayBase, "key_id", "key_secret"}, {payuBase, "key", "salt"}} {
+		_, _, text := b.send(http.MethodPost, face.base+"/accounts", `{"webhook_url":"http://127.0.0.1:9/mine"}`)
+		made := read[map[string]string](t, text)
+		key := made[face.key]
+		for _, guess := range []string{"", fmt.Sprintf(`,%q:"a-guess"`, face.secret), fmt.Sprintf(`,%q:%q`, face.secret, made[face.secret][1:]), fmt.Sprintf(`,%q:""`, face.secret)} {
+			body := fmt.Sprintf(`{%q:%q,"webhook_url":"http://127.0.0.1:9/theirs"%s}`, face.key, key, guess)
+			status, _, text := b.send(http.MethodPost, face.base+"/accounts", body)
+			if e := read[errorBody](t, text); status != http.StatusForbidden || e.Message == "" || strings.Contains(text, made[face.secret]) {
+				t.Errorf("%s: %d %s", body, status, text)
+			}
+		}
+		if _, _, list := b.send(http.MethodGet, face.base+"/accounts", ""); !strings.Contains(list, "/mine") || strings.Contains(list, "/theirs") {
+			t.Errorf("%s: %s", face.base, list)
+		}
+		// A key that nobody has makes an account, with the secret that is given.
+		taken := strings.ToLower(key[:len(key)-3]) + "new"
+		status, _, text := b.send(http.MethodPost, face.base+"/accounts", fmt.Sprintf(`{%q:%q,%q:"of-my-own"}`, face.key, taken, face.secret))
+		if status != http.StatusOK || read[map[string]string](t, text)[face.secret] != "of-my-own" {
+			t.Errorf("a new one: %d %s", status, text)
+		}
+	}
+}
+
+// Webhooks go to this machine, and to where the bank's own callbacks go: anybody may make an account, and must not reach through it what only we can reach.
+func TestFaceWebhookAddresses(t *testing.T) {
+	t.Parallel()
+	b := start(t, filepath.Join(t.TempDir(), "sandbox.db"), "http://ledger.example:8080", time.Hour, true)
+	b.opts.PublicBase = "https://pay.example"
+	for _, base := range []string{razorpayBase, payuBase} {
+		for address, want := range map[string]int{
+			"http://127.0.0.1:9/x": http.StatusOK, "https://127.8.0.1/x": http.StatusOK, "http://[::1]:9/x": http.StatusOK, "http://LOCALHOST/x": http.StatusOK,
+			"http://[::ffff:127.0.0.1]/x": http.StatusOK, "https://Ledger.example/x": http.StatusOK, "https://pay.example/x": http.StatusOK, "": http.StatusOK, "http://169.254.169.254/latest": http.StatusBadRequest,
+			"http://10.0.0.1/": http.StatusBadRequest, "http://example.com/": http.StatusBadRequest, "http://127.0.0.1.example.com/": http.StatusBadRequest,
+			"http://127.0.0.1@example.com/": http.StatusBadRequest, "http://user:pass@127.0.0.1/": http.StatusBadRequest, "http://x.ledger.example/": http.StatusBadRequest,
+			"http://0.0.0.0/": http.StatusBadRequest, "http://2130706433/": http.StatusBadRequest, "ftp://127.0.0.1/": http.StatusBadRequest, "http:///x": http.StatusBadRequest,
+		} {
+			status, _, text := b.send(http.MethodPost, base+"/accounts", fmt.Sprintf(`{"webhook_url":%q}`, address))
+			if status != want || want != http.StatusOK && read[errorBody](t, text).Field != "webhook_url" {
+				t.Errorf("%s %q: %d %s", base, address, status, text)
+			}
+		}
+	}
+}
+
+// What answers a webhook does not say where it goes next.
+func TestFaceWebhooksFollowNoRedirects(t *testing.T) {
+	t.Parallel()
+	elsewhere := newHook(t)
+	came := make(chan struct{}, 100)
+	hook := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		http.Redirect(w, r, elsewhere.URL, http.StatusTemporaryRedirect)
+		came <- struct{}{}
+	}))
+	t.Cleanup(hook.Close)
+	b := start(t, filepath.Join(t.TempDir(), "sandbox.db"), "http://127.0.0.1:1", time.Millisecond, false)
+	z := newRazorpay(b, fmt.Sprintf(`{"webhook_url":%q}`, hook.URL))
+	z.pay(t, z.order(t, 100).ID)
+	for range 3 { // the third try is behind the end of the first
+		<-came
+	}
+	if got := elsewhere.all(); len(got) != 0 {
+		t.Errorf("a redirect was followed: %+v", got)
 	}
 }
 

@@ -40,7 +40,7 @@ type payuAccount struct {
 	CreatedAt  time.Time `json:"created_at"`
 }
 
-// payuAccountRequest makes an account. What it leaves out stays as it is, and is generated for a new account.
+// payuAccountRequest makes an account, or changes one, for who gives its salt. What it leaves out stays as it is, and is generated for a new account.
 type payuAccountRequest struct {
 	Key        *string `json:"key"`
 	Salt       *string `json:"salt"`
@@ -88,11 +88,14 @@ func (b *Bank) servePayUAccount(w http.ResponseWriter, r *http.Request) {
 		if a, err = payuAccountOf(ctx, tx, key); err != nil {
 			return err
 		}
+		if a != nil && !owns(req.Salt, a.Salt) {
+			return errNotOwner
+		}
 		if a == nil {
 			a = &payuAccount{Key: key, Salt: rand.Text(), Verify: faceAccept, Refunds: refundsProcess, CreatedAt: b.now()}
 		}
 		for _, err := range []error{
-			replaceText(&a.Salt, req.Salt, "salt"), replaceURL(&a.WebhookURL, req.WebhookURL, "webhook_url"),
+			replaceText(&a.Salt, req.Salt, "salt"), b.replaceHook(&a.WebhookURL, req.WebhookURL),
 			choose(&a.Verify, req.Verify, "verify", faceAccept, faceError, faceSilent),
 			choose(&a.Refunds, req.Refunds, "refunds", refundsProcess, refundsFail, refundsHold),
 		} {

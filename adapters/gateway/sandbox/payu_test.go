@@ -287,7 +287,7 @@ func TestPayUCommands(t *testing.T) {
 		t.Errorf("%d %s", status, text)
 	}
 	for behaviour, want := range map[string]int{"error": 500, "silent": 0, "accept": 200} {
-		v := newPayU(b, fmt.Sprintf(`{"key":%q,"verify":%q}`, u.Key, behaviour))
+		v := newPayU(b, fmt.Sprintf(`{"key":%q,"salt":%q,"verify":%q}`, u.Key, u.Salt, behaviour))
 		form := url.Values{"key": {v.Key}, "command": {"verify_payment"}, "var1": {"tx_a"}, "hash": {sha(v.Key + "|verify_payment|tx_a|" + v.Salt)}}
 		if status, _, text := v.send(http.MethodPost, payuBase+"/merchant/postservice.php?form=2", form.Encode()); status != want {
 			t.Errorf("%s: %d %s", behaviour, status, text)
@@ -305,7 +305,7 @@ func TestPayURefundsFail(t *testing.T) {
 	eventually(t, "the refund fails", func() bool {
 		return strings.Contains(u.command(t, "check_action_status", request), `"status":"failure"`)
 	})
-	newPayU(b, fmt.Sprintf(`{"key":%q,"refunds":"process"}`, u.Key))
+	newPayU(b, fmt.Sprintf(`{"key":%q,"salt":%q,"refunds":"process"}`, u.Key, u.Salt))
 	request = read[payuAnswer](t, u.command(t, "cancel_refund_transaction", back.Get("mihpayid"), "var2", "t2", "var3", "10")).RequestID
 	eventually(t, "the refund has reached the customer", func() bool {
 		return strings.Contains(u.command(t, "check_action_status", request), `"status":"success"`)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"crypto/rand"
 	"database/sql"
+	"errors"
 	"net/http"
 	"strings"
 	"time"
@@ -36,7 +37,7 @@ const (
 	captureManual = "manual"
 )
 
-// razorpayAccountRequest makes an account. What it leaves out stays as it is, and is generated for a new account.
+// razorpayAccountRequest makes an account, or changes one, for who gives its key_secret. What it leaves out stays as it is, and is generated for a new account.
 type razorpayAccountRequest struct {
 	KeyID         *string `json:"key_id"`
 	KeySecret     *string `json:"key_secret"`
@@ -48,10 +49,10 @@ type razorpayAccountRequest struct {
 }
 
 // apply changes an account; *fieldError says what may not be.
-func (r *razorpayAccountRequest) apply(a *razorpayAccount) error {
+func (r *razorpayAccountRequest) apply(a *razorpayAccount, b *Bank) error {
 	for _, err := range []error{
 		replaceText(&a.KeySecret, r.KeySecret, "key_secret"),
-		replaceURL(&a.WebhookURL, r.WebhookURL, "webhook_url"),
+		b.replaceHook(&a.WebhookURL, r.WebhookURL),
 		replaceText(&a.WebhookSecret, r.WebhookSecret, "webhook_secret"),
 		choose(&a.Orders, r.Orders, "orders", faceAccept, faceRefuse, faceError, faceSilent),
 		choose(&a.Capture, r.Capture, "capture", captureAuto, captureManual),
@@ -103,13 +104,16 @@ func (b *Bank) serveRazorpayAccount(w http.ResponseWriter, r *http.Request) {
 		if a, err = b.razorpayAccountOf(r.Context(), tx, keyID); err != nil {
 			return err
 		}
+		if a != nil && !owns(req.KeySecret, a.KeySecret) {
+			return errNotOwner
+		}
 		if a == nil {
 			a = &razorpayAccount{
 				KeyID: keyID, KeySecret: rand.Text(), AccountID: faceID("acc_", razorpayIDLength), WebhookSecret: rand.Text(), Orders: faceAccept,
 				Capture: captureAuto, Refunds: refundsProcess, CreatedAt: b.now(),
 			}
 		}
-		if err := req.apply(a); err != nil {
+		if err := req.apply(a, b); err != nil {
 			return err
 		}
 		_, err = tx.ExecContext(r.Context(), `INSERT INTO razorpay_accounts (`+razorpayAccountColumns+`) VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
@@ -164,6 +168,10 @@ func (b *Bank) answerFace(w http.ResponseWriter, out any, err error) {
 	switch {
 	case err == nil:
 		writeJSON(w, http.StatusOK, out)
+	case errors.Is(err, errNotOwner):
+		writeError(w, http.StatusForbidden, "", errNotOwner.Error())
+	case errors.Is(err, errHook):
+		writeError(w, http.StatusBadRequest, "webhook_url", errHook.Error())
 	case asField(err, &field):
 		writeFieldError(w, field)
 	default:

@@ -331,7 +331,7 @@ func TestRazorpayRefundsFailAndAreHeld(t *testing.T) {
 	h := newHook(t)
 	b := start(t, filepath.Join(t.TempDir(), "sandbox.db"), "http://127.0.0.1:1", time.Millisecond, false)
 	z := newRazorpay(b, `{"refunds":"fail"}`)
-	z = newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"webhook_url":%q}`, z.KeyID, h.URL))
+	z = newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"key_secret":%q,"webhook_url":%q}`, z.KeyID, z.KeySecret, h.URL))
 	id := z.pay(t, z.order(t, 1000).ID)
 	h.wait(t, 3)
 	state := func(refundID, want string) func() bool {
@@ -347,7 +347,7 @@ func TestRazorpayRefundsFailAndAreHeld(t *testing.T) {
 	if got := h.wait(t, 7); !strings.Contains(got[4].body, `"event":"refund.failed"`) {
 		t.Errorf("%+v", got[4])
 	}
-	newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"refunds":"hold"}`, z.KeyID))
+	newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"key_secret":%q,"refunds":"hold"}`, z.KeyID, z.KeySecret))
 	held := good[razorpayRefundEntity](t, z, "POST", "/payments/"+id+"/refund", ``)
 	eventually(t, "the refund is held", func() bool {
 		var again int // its timer was planned anew, for later
@@ -358,7 +358,7 @@ func TestRazorpayRefundsFailAndAreHeld(t *testing.T) {
 	if !state(held.ID, "pending")() {
 		t.Error("the refund is not held")
 	}
-	newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"refunds":"process"}`, z.KeyID))
+	newRazorpay(b, fmt.Sprintf(`{"key_id":%q,"key_secret":%q,"refunds":"process"}`, z.KeyID, z.KeySecret))
 	eventually(t, "the refund is processed", state(held.ID, "processed"))
 }
 

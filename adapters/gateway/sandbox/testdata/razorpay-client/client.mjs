@@ -137,7 +137,7 @@ for (const event of ['payment.authorized', 'payment.captured', 'order.paid', 're
 assert.equal(new Set(webhooks.map((w) => w.headers['x-razorpay-event-id'])).size, webhooks.length);
 
 // Captured by itself, and declined.
-await account({ key_id, capture: 'auto' });
+await account({ key_id, key_secret, capture: 'auto' });
 const auto = await client.orders.create({ amount: 100, currency: 'INR' });
 const { razorpay_payment_id: second } = await pay(auto);
 assert.equal((await client.payments.fetch(second)).status, 'captured');
