@@ -19,11 +19,11 @@ run: build ## build and start the server on the embedded store, with a demo merc
 	./bin/ledger serve --demo
 
 .PHONY: test
-test: postgres node php plaintext chromium razorpay-client sdk-test ## run every test; gets what it needs by itself
+test: postgres sqlite3 node php plaintext chromium razorpay-client sdk-test ## run every test; gets what it needs by itself
 	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required LEDGER_TEST_NPM=required LEDGER_TEST_CHROMIUM=required $(WITHPG) $(GO) test -timeout 15m ./...
 
 .PHONY: race
-race: postgres node php plaintext chromium razorpay-client sdk ## run every test under the race detector (needs a C compiler)
+race: postgres sqlite3 node php plaintext chromium razorpay-client sdk ## run every test under the race detector (needs a C compiler)
 	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required LEDGER_TEST_NPM=required LEDGER_TEST_CHROMIUM=required $(WITHPG) $(GO) test -race -timeout 30m ./...
 
 .PHONY: lint
@@ -40,6 +40,12 @@ bench: build postgres ## run `ledger bench` on SQLite and on a private PostgreSQ
 microbench: postgres ## run the Go benchmarks
 	$(WITHPG) $(GO) test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: sim
+SIM_FOR ?= 10m
+SIM_SEED ?=
+sim: ## simulate worlds full of faults for SIM_FOR, from the seed SIM_SEED on (default: one made of the time)
+	cd cmd/ledger/simulation && SIM_FOR=$(SIM_FOR) SIM_SEED=$(SIM_SEED) $(GO) test -count=1 -timeout 0 -run '^TestSimulation$$' .
+
 .PHONY: fuzz
 FUZZTIME ?= 30s
 fuzz: ## run every fuzz target for FUZZTIME
@@ -47,6 +53,11 @@ fuzz: ## run every fuzz target for FUZZTIME
 	  for f in $$($(GO) test -list '^Fuzz' $$p | grep '^Fuzz'); do \
 	    echo "$$p $$f"; $(GO) test -run '^$$' -fuzz "^$$f$$" -fuzztime $(FUZZTIME) $$p || exit 1; \
 	  done; done
+
+.PHONY: kills
+KILLS ?= 100
+kills: postgres ## kill the server under load KILLS times on each store, and PostgreSQL a tenth as often; histories of clients through it
+	LEDGER_TEST_KILLS=$(KILLS) LEDGER_TEST_HISTORIES=$(KILLS) $(WITHPG) $(GO) test -v -timeout 60m -run 'TestKilledAgainAndAgain|TestPostgresAway|TestHistoriesAreLinearizable|TestHistoriesOverHTTP' ./cmd/ledger ./adapters/ledger
 
 $(LINT):
 	mkdir -p .cache
@@ -75,6 +86,15 @@ node php:
 	  echo 'The callback tests need $@: install the Debian package $(PACKAGE).' >&2; exit 1; fi; \
 	echo 'Installing the Debian package $(PACKAGE) for the tests'; \
 	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends $(PACKAGE) >/dev/null
+
+# Backups are taken as the manual says, with the program of SQLite.
+.PHONY: sqlite3
+sqlite3:
+	@if command -v sqlite3 >/dev/null; then exit 0; fi; \
+	if [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+	  echo 'The tests of backups need sqlite3: install the Debian package sqlite3.' >&2; exit 1; fi; \
+	echo 'Installing the Debian package sqlite3 for the tests'; \
+	apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends sqlite3 >/dev/null
 
 # The npm package is built and tested with npm, which Debian packs apart from Node.
 .PHONY: npm

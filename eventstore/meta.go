@@ -9,10 +9,12 @@ import (
 // Meta is what a record's Meta column holds: the command that caused the record, and where the command came from.
 // Addresses and bodies are personal data: they are in the sealed evidence, never here.
 type Meta struct {
-	Command  string `json:"cmd"`            // command id
-	Actor    string `json:"actor"`          // who: key:<key id>, operator:<name>, gateway:<name>, system:<part>
-	Request  string `json:"req,omitempty"`  // request id, as in the server's logs
-	BodyHash string `json:"body,omitempty"` // SHA-256 of the request body, hexadecimal; compared on Idempotency-Key replays
+	Command string `json:"cmd"`           // command id
+	Actor   string `json:"actor"`         // who: key:<key id>, operator:<name>, gateway:<name>, system:<part>
+	Request string `json:"req,omitempty"` // request id, as in the server's logs
+	// BodyHash is the vault's commitment to the digest of the request's body; in records that are older than commitments, the SHA-256
+	// itself, in hexadecimal. It is compared on Idempotency-Key replays.
+	BodyHash string `json:"body,omitempty"`
 }
 
 // Bytes encodes m for a record, as encoding/json does.

@@ -12,7 +12,8 @@ type Origin struct {
 	// IdempotencyKey, when set, is claimed beside the command's own keys and checked before them. It is already scoped
 	// by merchant and path.
 	IdempotencyKey string
-	// BodyHash is the SHA-256 of the request body, hexadecimal: what a replay must equal.
+	// BodyHash is the SHA-256 of the request body, hexadecimal: what a replay must equal. The records get a commitment to it, which is
+	// keyed; see eventstore/vault.
 	BodyHash string
 	// Evidence is in clear; it is sealed before it is stored.
 	Evidence []Evidence

@@ -113,7 +113,7 @@ func parseDisputeCursor(s string) (respondBy int64, id string, err error) {
 	if decodeErr == nil {
 		_, decodeErr = fmt.Sscanf(string(b), "%d.%s", &respondBy, &id)
 	}
-	if decodeErr != nil {
+	if decodeErr != nil || fmt.Sprintf("%d.%s", respondBy, id) != string(b) || !eventstore.ValidText(id) {
 		return 0, "", domain.InvalidField("cursor", "is not one that a list has given")
 	}
 	return respondBy, id, nil

@@ -105,7 +105,8 @@ func New(l Ledger, v Vault, views Views, jobs *work.Store, opts Options) *Servic
 type Request struct {
 	Merchant   merchant.Merchant
 	Ref        string
-	Digest     string      // of content and terms: a repeat of Ref must have the same
+	Digest     string      // keyed, of content and terms: a repeat of Ref must have the same
+	Plain      string      // the same without a key: what batches have that are older than keyed digests
 	Terms      batch.Terms // at least; the approval rule may ask for more checkers
 	Count      int
 	Amount     money.Amount // of all items
@@ -245,7 +246,7 @@ func (s *Service) announce(ctx context.Context, r *Request) (b batch.Batch, repe
 		return batch.Batch{}, false, fmt.Errorf("record %s: %w", taken.Position, err)
 	}
 	first, ok := e.(*batch.Submitted)
-	if !ok || first.Merchant != r.Merchant.ID || first.Ref != r.Ref || first.Digest != r.Digest {
+	if !ok || first.Merchant != r.Merchant.ID || first.Ref != r.Ref || first.Digest != r.Digest && (r.Plain == "" || first.Digest != r.Plain) {
 		return batch.Batch{}, false, domain.Errorf(domain.Duplicate, "batch_ref %s was used for another batch", r.Ref)
 	}
 	if b, err = s.ledger.Batch(ctx, first.Of); err != nil {

@@ -145,9 +145,13 @@ func (r *reader) pass(ctx context.Context, at *eventstore.Record) (moved bool, e
 		if moved, err := r.flushIfDue(ctx); moved || err != nil {
 			return moved, err
 		}
+		var due <-chan time.Time // never, when another reader has written the checkpoint for what our window still holds
+		if !r.since.IsZero() {
+			due = time.After(time.Until(r.since.Add(r.bus.options.FlushAfter)))
+		}
 		select {
 		case <-r.window.room:
-		case <-time.After(time.Until(r.since.Add(r.bus.options.FlushAfter))):
+		case <-due:
 		case <-ctx.Done():
 			return false, nil
 		}

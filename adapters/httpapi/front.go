@@ -31,6 +31,11 @@ func (f *Front) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	}
 	rec := &recorder{ResponseWriter: w}
 	rec.Header()["X-Request-Id"] = []string{x.ID}
+	if len(r.TransferEncoding) > 0 {
+		// A length beside it, which net/http has dropped, may be what a proxy before us went by: what it takes for the rest of this request
+		// is not to be read as another one.
+		rec.Header()["Connection"] = []string{"close"}
+	}
 	defer f.finish(rec, r.Method, x, start)
 	f.Next.ServeHTTP(rec, r.WithContext(context.WithValue(r.Context(), exchangeKey{}, x)))
 }

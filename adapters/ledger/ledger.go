@@ -5,6 +5,8 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"slices"
+	"strings"
 	"time"
 
 	"github.com/google/uuid"
@@ -18,9 +20,12 @@ import (
 	"github.com/khata-ledger/khata/eventstore/tail"
 )
 
-// Sealer seals evidence under the data key of its owner; see eventstore/vault.
+// Sealer seals evidence under the data key of its owner, commits to the digest of a request, and prints digests of messages; see
+// eventstore/vault.
 type Sealer interface {
 	Seal(ctx context.Context, owner string, id uuid.UUID, plaintext []byte) ([]byte, error)
+	Commit(ctx context.Context, owner string, id uuid.UUID, text string) (string, error)
+	Fingerprint(ctx context.Context, owner, text string) (string, error)
 }
 
 // Log is the store, as executors and readers need it.
@@ -129,7 +134,7 @@ func (l *Ledger) submit(ctx context.Context, owner string, body any, keys []stri
 // metaBytes is what most records' meta takes less than.
 const metaBytes = 256
 
-// command seals the evidence and joins the keys.
+// command seals the evidence, commits to the request, and joins the keys.
 func (l *Ledger) command(ctx context.Context, owner string, body any, keys []string, o eventstore.Origin, metas *pieces) (executor.Command, error) {
 	id := o.Command
 	if id == uuid.Nil {
@@ -138,7 +143,17 @@ func (l *Ledger) command(ctx context.Context, owner string, body any, keys []str
 			return executor.Command{}, fmt.Errorf("making a command id: %w", err)
 		}
 	}
-	meta := eventstore.Meta{Command: id.String(), Actor: o.Actor, Request: o.Request, BodyHash: o.BodyHash}
+	meta := eventstore.Meta{Command: id.String(), Actor: o.Actor, Request: o.Request}
+	if o.BodyHash != "" {
+		var err error
+		if meta.BodyHash, err = l.sealer.Commit(ctx, owner, id, o.BodyHash); err != nil {
+			return executor.Command{}, fmt.Errorf("%w: committing to the request: %w", executor.ErrStore, err)
+		}
+	}
+	keys, err := l.printed(ctx, owner, keys)
+	if err != nil {
+		return executor.Command{}, fmt.Errorf("%w: the key of a message: %w", executor.ErrStore, err)
+	}
 	c := executor.Command{ID: id, Keys: keys, Body: body, Meta: metas.keep(meta.AppendTo(metas.room(metaBytes)))}
 	if o.IdempotencyKey != "" {
 		c.Keys = append([]string{o.IdempotencyKey}, keys...)
@@ -151,6 +166,31 @@ func (l *Ledger) command(ctx context.Context, owner string, body any, keys []str
 		c.Evidence = append(c.Evidence, eventstore.Evidence{MediaType: e.MediaType, Body: sealed})
 	}
 	return c, nil
+}
+
+// printed gives keys that have the digest of a gateway's message its fingerprint in the digest's place: who has the log and all of a message
+// but a telephone number must not be able to try numbers out. Records that are older have the digest; the same message once more is then
+// one that repeats what is known, and changes nothing either.
+func (l *Ledger) printed(ctx context.Context, owner string, keys []string) ([]string, error) {
+	var out []string
+	for i, k := range keys {
+		if !strings.HasPrefix(k, wallet.MessagePrefix) {
+			continue
+		}
+		end := strings.LastIndexByte(k, ':')
+		mark, err := l.sealer.Fingerprint(ctx, owner, k)
+		if err != nil {
+			return nil, err
+		}
+		if out == nil {
+			out = slices.Clone(keys)
+		}
+		out[i] = k[:end+1] + mark
+	}
+	if out == nil {
+		return keys, nil
+	}
+	return out, nil
 }
 
 // Payment is a payment as it is now, folded from the log. domain.NotFound when the merchant has none of that id.

@@ -38,6 +38,16 @@ func (s openSealer) Seal(_ context.Context, owner string, id uuid.UUID, plaintex
 	return append([]byte("sealed for "+owner+" "+id.String()+": "), plaintext...), s.fail
 }
 
+// Commit writes whose request it is, and of which command, in front of its digest.
+func (s openSealer) Commit(_ context.Context, owner string, id uuid.UUID, text string) (string, error) {
+	return owner + " " + id.String() + " " + text, s.fail
+}
+
+// Fingerprint writes whose text it is in front of it.
+func (s openSealer) Fingerprint(_ context.Context, owner, text string) (string, error) {
+	return "print of " + owner + " " + text, s.fail
+}
+
 // book is a ledger on a log, with short ways to submit.
 type book struct {
 	*ledger.Ledger
@@ -177,7 +187,7 @@ func TestSubmit(t *testing.T) {
 		t.Fatal(err)
 	}
 	meta, err := eventstore.ParseMeta(r.Meta)
-	if err != nil || meta != (eventstore.Meta{Command: id.String(), Actor: "key:key_1", Request: "req-1", BodyHash: "abc"}) {
+	if err != nil || meta != (eventstore.Meta{Command: id.String(), Actor: "key:key_1", Request: "req-1", BodyHash: merchantA + " " + id.String() + " abc"}) {
 		t.Errorf("%+v, %v", meta, err)
 	}
 	if r.EventID != id || r.Partition != b.Partition(merchantA) || !slices.Equal(r.Keys, []string{"idem:1", wallet.PayoutKey(merchantA, "P-1")}) {

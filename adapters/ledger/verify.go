@@ -204,7 +204,7 @@ func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, take
 		}
 		v.note(checkChain, links.wrong, links.err, links.checked)
 		tip := records[len(records)-1]
-		last = eventstore.Head{Seq: tip.Seq, Hash: tip.Hash}
+		last = eventstore.Head{Seq: tip.Seq, Hash: tip.Hash, RecordedAt: tip.RecordedAt}
 		progress(int64(len(records)))
 		return nil
 	})
@@ -310,8 +310,13 @@ func (v *verifier) tip(ctx context.Context, last, head eventstore.Head) (at even
 		return at, fmt.Errorf("the head has another hash than record %s", at), nil
 	}
 	behind, err := v.log.Read(ctx, head.Partition, head.Seq, 1)
-	if err != nil || len(behind) == 0 {
+	switch {
+	case err != nil:
 		return at, nil, err
+	case len(behind) == 0 && head.Seq > 0 && !eventstore.Micros(last.RecordedAt).Equal(eventstore.Micros(head.RecordedAt)):
+		return at, fmt.Errorf("the head has another time than record %s", at), nil // before which the next one would not be recorded
+	case len(behind) == 0:
+		return at, nil, nil
 	}
 	// A server may have appended meanwhile: then its head, read afterwards, is not in front of the record.
 	now, err := v.log.Head(ctx, head.Partition)

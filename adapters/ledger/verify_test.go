@@ -151,6 +151,7 @@ func TestVerifyFindsAlterations(t *testing.T) {
 		"end missing":       {altered{drop: func(r *eventstore.Record) bool { return r.Seq > 7 }}, "heads", 8},
 		"all missing":       {altered{drop: func(*eventstore.Record) bool { return true }}, "heads", 1},
 		"head's hash":       {altered{head: func(h *eventstore.Head) { h.Hash[0]++ }}, "heads", head.Seq},
+		"head's time":       {altered{head: func(h *eventstore.Head) { h.RecordedAt = h.RecordedAt.AddDate(1, 0, 0) }}, "heads", head.Seq},
 		"head moved back":   {altered{head: func(h *eventstore.Head) { h.Seq = 7 }}, "heads", 7},
 		"evidence missing":  {altered{evidence: func(p eventstore.Position, m []eventstore.Evidence) []eventstore.Evidence { return nil }}, "evidence", 3},
 		"evidence too much": {altered{evidence: func(p eventstore.Position, m []eventstore.Evidence) []eventstore.Evidence { return append(m, m...) }}, "evidence", 3},

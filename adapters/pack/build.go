@@ -2,6 +2,8 @@ package pack
 
 import (
 	"bytes"
+	"crypto/sha256"
+	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -13,10 +15,12 @@ import (
 
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/proof"
+	"github.com/khata-ledger/khata/eventstore/vault"
 )
 
 // documents are what of a pack does not follow from its records.
 type documents struct {
+	format       string
 	masked       bool
 	merchantName string
 	steps        []Step
@@ -81,7 +85,7 @@ func Build(src *Source, key Signer) ([]byte, Receipt, error) {
 	files = append(files, derived...)
 	files = append(files, file{inclusionName, src.Inclusion}, file{checkpointName, []byte(signed)}, file{keyName, []byte(key.String() + "\n")})
 	slices.SortFunc(files, func(a, b file) int { return strings.Compare(a.name, b.name) })
-	m := manifest{ledger: c.Ledger, payment: src.Payment, merchant: s.payment.Merchant, at: c.At, masked: src.Masked, files: list(files)}
+	m := manifest{format: Format, ledger: c.Ledger, payment: src.Payment, merchant: s.payment.Merchant, at: c.At, masked: src.Masked, files: list(files)}
 	statement, err := key.SignStatement(m.text())
 	if err != nil {
 		return nil, Receipt{}, err
@@ -109,7 +113,7 @@ func (s *story) openedAt() eventstore.Position {
 
 // gather masks what has to be, and writes what does not follow from the records.
 func gather(src *Source, s *story) (*documents, []file, error) {
-	d := &documents{masked: src.Masked, merchantName: src.MerchantName, steps: src.Balances}
+	d := &documents{format: Format, masked: src.Masked, merchantName: src.MerchantName, steps: src.Balances}
 	m := newMasker(src.Personal)
 	files, err := d.messages(src, s, m)
 	if err != nil {
@@ -192,7 +196,7 @@ func (d *documents) messages(src *Source, s *story, m masker) (files []file, err
 				if next >= len(src.Messages) || src.Messages[next].Position != r.Position() || src.Messages[next].Number != n {
 					return nil, fmt.Errorf("record %s: its message %d is not there", r.Position(), n)
 				}
-				files = append(files, d.message(&x, &src.Messages[next], m)...)
+				files = append(files, d.message(&x, &src.Messages[next], s.entries[i].meta.BodyHash, m)...)
 				next++
 			}
 			d.index.Messages = append(d.index.Messages, x)
@@ -204,8 +208,9 @@ func (d *documents) messages(src *Source, s *story, m masker) (files []file, err
 	return files, nil
 }
 
-// message writes one message, sealed and as it is shown.
-func (d *documents) message(x *indexed, msg *Message, m masker) []file {
+// message writes one message, sealed and as it is shown. The key of what its record has committed to is given away only with the whole of the
+// text that it is a commitment to: who had it beside a masked one could try out what the stars stand for.
+func (d *documents) message(x *indexed, msg *Message, committed string, m masker) []file {
 	name := fmt.Sprintf("messages/%d-%d-%d", msg.Position.Partition, msg.Position.Seq, msg.Number)
 	x.MediaType, x.Sealed = msg.MediaType, name+".sealed"
 	files := []file{{x.Sealed, msg.Sealed}}
@@ -225,6 +230,9 @@ func (d *documents) message(x *indexed, msg *Message, m masker) []file {
 		}
 	default:
 		x.Shown = AsIs
+	}
+	if sum := sha256.Sum256(body); x.Shown == AsIs && vault.Holds(msg.Key, committed, hex.EncodeToString(sum[:])) {
+		x.Key = hex.EncodeToString(msg.Key)
 	}
 	x.File = name + extension(msg.MediaType, body)
 	return append(files, file{x.File, body})

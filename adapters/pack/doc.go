@@ -27,8 +27,8 @@
 //
 // The records are the ground. From them alone are made the timeline (with balances.json), the postings, the actions, the summary, the README and the PDF: Verify makes
 // them again and compares. (README and PDF are words and drawing for people: where another version of the program has written them, it says that they were not compared.) Sealed messages are tied to the records by their digests. What a sealed message opens to can be checked
-// by nobody who has not the vault: AES-GCM with a key that must not leave it. There are two exceptions, the body of a request and a document of evidence, whose
-// SHA-256 stands in the record. So for the rest of the opened messages, for callbacks, answers and the level of the balances a pack has the ledger's signed word, and Verify says so.
+// by nobody who has not the vault: AES-GCM with a key that must not leave it. There are two exceptions: the body of a request, to whose
+// SHA-256 the record commits under a key that the pack has (docs/adr/0019), and a document of evidence, whose SHA-256 stands in the record. So for the rest of the opened messages, for callbacks, answers and the level of the balances a pack has the ledger's signed word, and Verify says so.
 // See docs/adr/0014.
 //
 // # Personal data

@@ -1,8 +1,11 @@
 package pack
 
 import (
+	"bytes"
 	"context"
+	"crypto/hmac"
 	"crypto/sha256"
+	"encoding/base64"
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
@@ -105,6 +108,17 @@ func (l *log) batch(actor string, e batch.Event, messages ...eventstore.Evidence
 	l.add(batch.Stream(shop, bat), bat, actor, e, data, err, "", messages...)
 }
 
+// requestKey is the key of what the records of the fixtures commit to.
+var requestKey = bytes.Repeat([]byte{7}, sha256.Size)
+
+// commitment is what a record keeps of a request; see vault.Commit.
+func commitment(body string) string {
+	sum := sha256.Sum256([]byte(body))
+	mac := hmac.New(sha256.New, requestKey)
+	mac.Write([]byte(hex.EncodeToString(sum[:])))
+	return "1." + base64.RawURLEncoding.EncodeToString(mac.Sum(make([]byte, 16)))
+}
+
 func jsonMessage(body string) eventstore.Evidence {
 	return eventstore.Evidence{MediaType: "application/json", Body: []byte(body)}
 }
@@ -115,7 +129,6 @@ func payout(t testing.TB, masked bool) (*log, []int64) {
 	of := wallet.Of{Merchant: shop, Currency: money.INR, Payment: txn}
 	price := wallet.Priced{Amount: inr("1000"), Commission: inr("10"), Tax: inr("1.53"), Fee: fee.Rule{Plan: "default", Version: 1}}
 	body := `{"mobile_no":"9876543210","beneficiary_name":"` + hindi + `","account_no":"1234567890","amount":1000,"remarks":"rent of ` + hindi + `"}`
-	sum := sha256.Sum256([]byte(body))
 	ofBatch := batch.Of{Merchant: shop, Currency: money.INR, Batch: bat}
 	l.wallet("asha", &wallet.WalletAdjusted{Of: wallet.Of{Merchant: shop, Currency: money.INR, Payment: "txn_0"}, Amount: inr("5000"), Reason: "opening", Actor: "asha"}, "")
 	l.batch("key:key_maker", &batch.Submitted{
@@ -125,7 +138,7 @@ func payout(t testing.TB, masked bool) (*log, []int64) {
 	l.wallet("key:key_maker", &wallet.PayoutInitiated{
 		Of: of, Priced: price, RequestID: "PRQ-1", IFSC: "SBIN0001234", BankName: "State Bank of India", AccountLast4: "7890",
 		AccountFingerprint: "fp", TransferType: "5", Sealed: "AQID", Batch: bat, Index: 1,
-	}, hex.EncodeToString(sum[:]), jsonMessage(body), eventstore.Evidence{MediaType: "application/vnd.khata.origin+json", Body: []byte(`{"key_id":"key_maker","client_ip":"192.0.2.9"}`)})
+	}, commitment(body), jsonMessage(body), eventstore.Evidence{MediaType: "application/vnd.khata.origin+json", Body: []byte(`{"key_id":"key_maker","client_ip":"192.0.2.9"}`)})
 	l.wallet("system:dispatch", &wallet.PayoutSubmitted{Of: of, Attempt: 1, Gateway: "sandbox", Reference: txn}, "")
 	l.wallet("asha", &wallet.WalletAdjusted{Of: wallet.Of{Merchant: shop, Currency: money.INR, Payment: "txn_1"}, Amount: inr("7"), Reason: "other", Actor: "asha"}, "")
 	l.wallet("gateway:sandbox", &wallet.PayoutSucceeded{Of: of, Priced: price, Gateway: "sandbox", UTR: "632616000002", BankReference: "SBX2", Batch: bat}, "",
@@ -188,7 +201,7 @@ func (l *log) source(key *proof.SigningKey, masked bool, seqs ...int64) *Source 
 			continue
 		}
 		for n, m := range r.Evidence {
-			src.Messages = append(src.Messages, Message{Position: r.Position(), Number: n, MediaType: m.MediaType, Sealed: m.Body, Opened: l.opened[seq][n]})
+			src.Messages = append(src.Messages, Message{Position: r.Position(), Number: n, MediaType: m.MediaType, Sealed: m.Body, Opened: l.opened[seq][n], Key: requestKey})
 		}
 	}
 	if src.Inclusion, err = proof.Inclusion(checkpoint, included); err != nil {

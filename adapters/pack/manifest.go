@@ -14,7 +14,11 @@ import (
 )
 
 // Format names the shape of the file. Whatever is made from records is made alike for ever under one name.
-const Format = "khata-ledger/dispute-pack/1"
+const Format = "khata-ledger/dispute-pack/2"
+
+// formatPlain is that of packs whose records have the SHA-256 of requests in clear: those of the present format differ from it in that an opened
+// request comes with the key of its record's commitment, where the record has one. They are read for ever, too.
+const formatPlain = "khata-ledger/dispute-pack/1"
 
 // Names of files.
 const (
@@ -49,6 +53,7 @@ const timeLayout = "2006-01-02T15:04:05Z"
 
 // manifest is what the ledger signs of a pack.
 type manifest struct {
+	format   string
 	ledger   uuid.UUID
 	payment  string
 	merchant string
@@ -80,7 +85,7 @@ func (m *manifest) text() string {
 		data = "masked"
 	}
 	fmt.Fprintf(&b, "%s\nledger %s\npayment %s\nmerchant %s\ncheckpoint-time %s\npersonal-data %s\n",
-		Format, m.ledger, m.payment, m.merchant, m.at.UTC().Format(timeLayout), data)
+		m.format, m.ledger, m.payment, m.merchant, m.at.UTC().Format(timeLayout), data)
 	for _, f := range m.files {
 		fmt.Fprintf(&b, "file %s %d %s\n", f.hash, f.size, f.name)
 	}
@@ -92,7 +97,7 @@ func parseManifest(text string) (m manifest, err error) {
 	var values [5]string
 	lines := strings.Split(strings.TrimSuffix(text, "\n"), "\n")
 	names := []string{"ledger", "payment", "merchant", "checkpoint-time", "personal-data"}
-	if lines[0] != Format {
+	if m.format = lines[0]; m.format != Format && m.format != formatPlain {
 		return m, fmt.Errorf("its format is %s; this program reads %s", printable(lines[0]), Format)
 	}
 	if len(lines) < len(names)+1 {

@@ -303,6 +303,8 @@ func TestTheLedgerCannotTellAnotherStory(t *testing.T) {
 		"sealed bytes":                  {clear, swap("messages/0-7-0.sealed", "paid", "pail"), "messages/0-7-0.sealed"},
 		"a digest":                      {clear, swap(indexName, `"digest": "`, `"digest": "0`), indexName},
 		"a media type":                  {clear, swap(indexName, `"application/pdf"`, `"application/png"`), "messages/0-8-0.sealed"},
+		"the key of a commitment":       {clear, swap(indexName, `"commitment_key": "07`, `"commitment_key": "08`), "messages/0-4-0.json"},
+		"a commitment's key elsewhere":  {clear, swap(indexName, `"commitment_key": "07`, `"commitment_key": "", "x": "07`), indexName},
 		"a message as erased":           {clear, swap(indexName, `"as_is"`, `"erased"`), indexName},
 		"a masked one where none is":    {clear, swap(indexName, `"as_is"`, `"masked"`), indexName},
 		"the party as masked":           {clear, swap(personalName, `"as_is"`, `"masked"`), personalName},
@@ -372,15 +374,20 @@ func TestWhatIsNoPackIsNotMade(t *testing.T) {
 // TestADocumentIsTied: the record says what the SHA-256 of a document of evidence is.
 func TestADocumentIsTied(t *testing.T) {
 	key := newKey(t, ledgerID)
-	for document, holds := range map[string]bool{"the bill": true, "the bell": false} {
+	for document, holds := range map[string]bool{"the bill": true, "the bell": false, "the bill, through the API": true} {
+		document, api := strings.CutSuffix(document, ", through the API")
+		request, origin := "", jsonMessage(`{"command":"dispute evidence"}`)
+		if api { // the record knows the request that brought the document, of which only the document is kept
+			request, origin.MediaType = strings.Repeat("ab", 32), originType
+		}
 		l := &log{t: t, opened: map[int64][][]byte{}}
 		of := wallet.Of{Merchant: shop, Currency: money.INR, Payment: txn}
 		price := wallet.Priced{Amount: inr("1000"), Commission: inr("10"), Tax: inr("0")}
 		l.wallet("key:key_1", &wallet.PayinCreated{Of: of, Priced: price, OrderID: "O", Gateway: "sandbox", ExpiresAt: noon}, "")
 		l.wallet("gateway:sandbox", &wallet.PayinSucceeded{Of: of, Priced: price, Gateway: "sandbox", PaymentID: "pay_1", UTR: "1"}, "", jsonMessage(`{}`))
 		sum := sha256.Sum256([]byte("the bill"))
-		l.wallet("asha", &wallet.DisputeEvidence{Of: of, Dispute: "dsp_1", Kind: "billing_proof", Size: 8, Digest: hex.EncodeToString(sum[:]), Actor: "asha"}, "",
-			jsonMessage(`{"command":"dispute evidence"}`), eventstore.Evidence{MediaType: "text/plain", Body: []byte(document)})
+		l.wallet("asha", &wallet.DisputeEvidence{Of: of, Dispute: "dsp_1", Kind: "billing_proof", Size: 8, Digest: hex.EncodeToString(sum[:]), Actor: "asha"}, request,
+			origin, eventstore.Evidence{MediaType: "text/plain", Body: []byte(document)})
 		opening := &merchant.DataOpened{Of: merchant.Of{Merchant: shop, Actor: "asha"}, Transaction: txn, Purpose: merchant.PurposePack, Unmasked: true, Reason: "r"}
 		data, err := merchant.Encode(opening)
 		l.add(merchant.Stream(shop), shop, "asha", opening, data, err, "")
@@ -399,6 +406,52 @@ func TestADocumentIsTied(t *testing.T) {
 		if v := Verify(b, keysOf(t, key)); !v.Holds || !strings.Contains(strings.Join(v.Proves, "\n"), "1 request body or document is shown as received") {
 			t.Errorf("%+v", v)
 		}
+	}
+}
+
+// TestTheKeyOfACommitmentIsNotGivenWithStars: who had the key beside a masked request could try out what the stars stand for.
+func TestTheKeyOfACommitmentIsNotGivenWithStars(t *testing.T) {
+	key := newKey(t, ledgerID)
+	for _, masked := range []bool{true, false} {
+		if given := bytes.Contains(made(t, key, masked), []byte(hex.EncodeToString(requestKey))); given == masked {
+			t.Errorf("masked %v: the key is given: %v", masked, given)
+		}
+	}
+}
+
+// TestRequestsOfOldRecords: a record that is older than commitments has the SHA-256 of its request; a pack of it holds, and ties the request to it.
+func TestRequestsOfOldRecords(t *testing.T) {
+	key := newKey(t, ledgerID)
+	l, seqs := payout(t, false)
+	src := l.source(key, false, seqs...)
+	at := slices.IndexFunc(src.Messages, func(m Message) bool { return m.Position.Seq == 4 })
+	sum := sha256.Sum256(src.Messages[at].Opened)
+	old := &log{t: t, opened: l.opened}
+	for i := range l.records {
+		r := l.records[i]
+		if r.Seq == 4 {
+			r.Meta = eventstore.Meta{Command: "c", Actor: "key:key_maker", Request: "req_1", BodyHash: hex.EncodeToString(sum[:])}.Bytes()
+		}
+		head := eventstore.Head{Hash: eventstore.Genesis(ledgerID, 0)}
+		if i > 0 {
+			last := &old.records[i-1]
+			head = eventstore.Head{Seq: last.Seq, Hash: last.Hash, RecordedAt: last.RecordedAt}
+		}
+		one := []eventstore.Record{r}
+		eventstore.Chain(head, one)
+		old.records = append(old.records, one[0])
+	}
+	b, _, err := Build(old.source(key, false, seqs...), key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if v := Verify(b, keysOf(t, key)); !v.Holds || !strings.Contains(strings.Join(v.Proves, "\n"), "1 request body or document is shown as received") {
+		t.Errorf("%+v", v)
+	}
+	src = old.source(key, false, seqs...)
+	src.Messages[at].Opened = bytes.Replace(src.Messages[at].Opened, []byte("9876543210"), []byte("9876543211"), 1)
+	if _, _, err := Build(src, key); err == nil || !strings.Contains(err.Error(), "another SHA-256") {
+		t.Errorf("another body: %v", err)
 	}
 }
 
@@ -456,30 +509,31 @@ var update = flag.Bool("update", false, "write the stored packs anew: only toget
 func TestStoredPacksHold(t *testing.T) {
 	if *update {
 		key := newKey(t, ledgerID)
-		for name, masked := range map[string]bool{"masked.v1.zip": true, "clear.v1.zip": false} {
+		for name, masked := range map[string]bool{"masked.v2.zip": true, "clear.v2.zip": false} {
 			if err := os.WriteFile("testdata/"+name, made(t, key, masked), 0o600); err != nil {
 				t.Fatal(err)
 			}
 		}
-		if err := os.WriteFile("testdata/key.v1.txt", []byte(key.String()+"\n"), 0o600); err != nil {
+		if err := os.WriteFile("testdata/key.v2.txt", []byte(key.String()+"\n"), 0o600); err != nil {
 			t.Fatal(err)
 		}
 	}
-	text, err := os.ReadFile("testdata/key.v1.txt")
-	if err != nil {
-		t.Fatal(err)
-	}
-	keys, err := proof.ParseKeys(string(text))
-	if err != nil {
-		t.Fatal(err)
-	}
-	for _, name := range []string{"masked.v1.zip", "clear.v1.zip"} {
+	for _, name := range []string{"masked.v1.zip", "clear.v1.zip", "masked.v2.zip", "clear.v2.zip"} {
+		text, err := os.ReadFile("testdata/key." + strings.Split(name, ".")[1] + ".txt")
+		if err != nil {
+			t.Fatal(err)
+		}
+		keys, err := proof.ParseKeys(string(text))
+		if err != nil {
+			t.Fatal(err)
+		}
 		b, err := os.ReadFile("testdata/" + name)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if v := Verify(b, keys); !v.Holds {
-			t.Errorf("%s: %+v", name, v.Faults)
+		v := Verify(b, keys)
+		if !v.Holds || v.Masked == slices.Contains(v.Proves, "1 request body or document is shown as received: the record has its SHA-256, or commits to it.") {
+			t.Errorf("%s: %+v", name, v)
 		}
 	}
 }

@@ -66,6 +66,7 @@ type Message struct {
 	Sealed    []byte // as it is stored
 	Opened    []byte // in clear
 	Erased    bool   // its key is gone: Opened is nothing
+	Key       []byte // of the record's commitment to its request: see vault.OpenCommitment; nil where it has none
 }
 
 // Personal is the sealed part of an event.
@@ -130,6 +131,8 @@ type indexed struct {
 	Shown     Shown  `json:"shown"`
 	Sealed    string `json:"sealed,omitempty"` // file with the sealed bytes
 	File      string `json:"file,omitempty"`   // file with what is shown
+	// Key is that of the record's commitment, hexadecimal: what is shown is the request that the record commits to.
+	Key string `json:"commitment_key,omitempty"`
 }
 
 // known is the sealed part of an event in personal.json.

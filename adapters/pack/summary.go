@@ -53,7 +53,7 @@ func (s *story) summary(d *documents, c *proof.Checkpoint) summary {
 	p := &s.payment
 	tree := c.Trees[s.entries[0].record.Partition]
 	out := summary{
-		Format: Format, Ledger: c.Ledger.String(), Payment: p.Payment, Kind: string(p.Kind), Status: string(p.Status),
+		Format: d.format, Ledger: c.Ledger.String(), Payment: p.Payment, Kind: string(p.Kind), Status: string(p.Status),
 		Merchant: p.Merchant, MerchantName: d.merchantName, Currency: string(p.Currency), Amount: p.Amount.Fixed(), Commission: p.Commission.Fixed(), Tax: p.Tax.Fixed(),
 		UTR: p.UTR, Gateway: p.Gateway, BankRef: p.BankReference, Reason: p.Reason, CreatedAt: p.CreatedAt.UTC(), Batch: s.batch, Masked: d.masked,
 		Parties: d.personal.Parties, Records: counts{}, Messages: counts{}, Callbacks: len(d.callbacks.Callbacks),
@@ -161,7 +161,7 @@ func proves() []string {
 		"The sealed messages are, byte for byte, those whose digests the records have.",
 		"Timeline, postings, actions and summary are what the records say; the postings of each event sum to zero.",
 		"Each event moved the wallet's balances by what it says, and by nothing else.",
-		"Where the body of a request or a document of evidence is shown as it is, it is what was received: the record has its SHA-256.",
+		"Where the body of a request or a document of evidence is shown as it is, it is what was received: the record has its SHA-256, or commits to it.",
 	}
 }
 

@@ -28,7 +28,7 @@ func (v *Verdict) say(s *story, d *documents, c *proof.Checkpoint, t ties, neigh
 		records, c.At.Format(timeLayout), tree.Size, tree.Root)
 	v.prove("%s of these records are here sealed, byte for byte as the records' digests have them.", plural(t.sealed, "raw message"))
 	if t.bodies > 0 {
-		v.prove("%s shown as received: the record has its SHA-256.", plural(t.bodies, "request body or document is", "request bodies or documents are each"))
+		v.prove("%s shown as received: the record has its SHA-256, or commits to it.", plural(t.bodies, "request body or document is", "request bodies or documents are each"))
 	}
 	v.prove("Timeline, postings, actions and summary are what the records say. The postings of each event sum to zero; together they have moved %s by %s %s, to the status %s.",
 		wallet.AccountAvailable(s.payment.Merchant), s.available().Fixed(), s.payment.Currency, s.payment.Status)

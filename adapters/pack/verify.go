@@ -14,6 +14,7 @@ import (
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/proof"
+	"github.com/khata-ledger/khata/eventstore/vault"
 )
 
 // Verdict is what Verify found in a pack.
@@ -187,7 +188,7 @@ func (v *Verdict) content(p *opened, keys proof.Keys) {
 
 // documents reads what does not follow from the records.
 func (v *Verdict) documents(p *opened) *documents {
-	d := &documents{masked: p.manifest.masked}
+	d := &documents{format: p.manifest.format, masked: p.manifest.masked}
 	var sum summary
 	var steps balancesFile
 	for _, f := range []struct {
@@ -222,7 +223,7 @@ func decode(b []byte, into any) error {
 // ties are how messages are tied to their records.
 type ties struct {
 	sealed int // byte for byte what the record's digest is of
-	bodies int // shown, and what the record has the SHA-256 of: the body of a request, a document
+	bodies int // shown, and what the record has the SHA-256 of, or commits to: the body of a request, a document
 	word   int // shown, on the ledger's word that the sealed bytes open to it
 }
 
@@ -297,15 +298,27 @@ func (v *Verdict) message(p *opened, e *entry, x *indexed, digest eventstore.Has
 	}
 	sum := sha256.Sum256(body)
 	switch said := hex.EncodeToString(sum[:]); {
-	case said == e.meta.BodyHash || said == documentHash(e):
+	case said == e.meta.BodyHash || said == documentHash(e) || opens(x.Key, e.meta.BodyHash, said):
 		t.bodies++
-	case e.meta.BodyHash != "" && x.Number == 0 && len(e.record.EvidenceDigests) > 1: // the body of an API's request comes first, then its origin
+	case x.Key != "":
+		v.fault(x.File, "it is not the body that was received: record %s commits to another one, or under another key", x.Position)
+	case e.meta.BodyHash != "" && !vault.IsCommitment(e.meta.BodyHash) && x.Number == 0 && len(e.record.EvidenceDigests) > 1 && x.MediaType != originType:
+		// an API's request comes first, then its origin
 		v.fault(x.File, "it is not the body that was received: record %s has another SHA-256 of it", x.Position)
 	case documentHash(e) != "" && x.Number == len(e.record.EvidenceDigests)-1: // a document comes last
 		v.fault(x.File, "it is not the document that was attached: record %s has another SHA-256 of it", x.Position)
 	default:
 		t.word++
 	}
+}
+
+// originType is of what says where a request came from.
+const originType = "application/vnd.khata.origin+json"
+
+// opens tells whether a record commits to the digest of a body, under a key in hexadecimal.
+func opens(key, committed, digest string) bool {
+	b, err := hex.DecodeString(key)
+	return err == nil && vault.Holds(b, committed, digest)
 }
 
 // documentHash is the SHA-256 of the document that a record says it attaches, in hexadecimal; "" for none.

@@ -154,7 +154,8 @@ func (g *guard) resolve(ctx context.Context, r Resolver, host string) ([]netip.A
 func checkName(host string) error {
 	host = strings.TrimSuffix(host, ".")
 	last := host[strings.LastIndexByte(host, '.')+1:]
-	if _, err := strconv.ParseUint(last, 0, 64); err == nil || digits(last) == len(last) {
+	hex, isHex := strings.CutPrefix(strings.ToLower(last), "0x")
+	if _, err := strconv.ParseUint(last, 0, 64); err == nil || digits(last) == len(last) || isHex && strings.Trim(hex, "0123456789abcdef") == "" {
 		return fmt.Errorf("%q is neither a host name nor an address", host)
 	}
 	for _, c := range host {

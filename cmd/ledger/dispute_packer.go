@@ -237,6 +237,10 @@ func (p *packer) messages(ctx context.Context, r *eventstore.Record, total *int)
 	if len(sealed) != len(r.EvidenceDigests) {
 		return nil, fmt.Errorf("record %s has %d messages and digests of %d: run `ledger verify`", r.Position(), len(sealed), len(r.EvidenceDigests))
 	}
+	key, err := p.commitmentKey(ctx, r)
+	if err != nil {
+		return nil, err
+	}
 	var out []pack.Message
 	for n := range sealed {
 		if sealed[n].Digest() != r.EvidenceDigests[n] {
@@ -246,7 +250,7 @@ func (p *packer) messages(ctx context.Context, r *eventstore.Record, total *int)
 			return nil, &domain.Error{Code: domain.Invalid, Message: fmt.Sprintf("%s: its messages have more than %d MiB, which no pack holds", r.Subject, maxMessageBytes>>20),
 				Details: map[string]string{"id": fmt.Sprintf("has messages of more than %d MiB", maxMessageBytes>>20)}}
 		}
-		m := pack.Message{Position: r.Position(), Number: n, MediaType: sealed[n].MediaType, Sealed: sealed[n].Body}
+		m := pack.Message{Position: r.Position(), Number: n, MediaType: sealed[n].MediaType, Sealed: sealed[n].Body, Key: key}
 		m.Opened, err = p.stores.vault.Unseal(ctx, r.EventID, sealed[n].Body)
 		if m.Erased = errors.Is(err, vault.ErrErased); err != nil && !m.Erased {
 			return nil, fmt.Errorf("message %d of record %s: %w", n, r.Position(), err)
@@ -254,6 +258,23 @@ func (p *packer) messages(ctx context.Context, r *eventstore.Record, total *int)
 		out = append(out, m)
 	}
 	return out, nil
+}
+
+// commitmentKey is the key of what a record has committed to; nil where it has not, or where the key is erased.
+func (p *packer) commitmentKey(ctx context.Context, r *eventstore.Record) ([]byte, error) {
+	meta, err := eventstore.ParseMeta(r.Meta)
+	if err != nil || !vault.IsCommitment(meta.BodyHash) {
+		return nil, err
+	}
+	command, err := uuid.Parse(meta.Command)
+	if err != nil {
+		return nil, fmt.Errorf("record %s: its command: %w", r.Position(), err)
+	}
+	key, err := p.stores.vault.OpenCommitment(ctx, command, meta.BodyHash)
+	if errors.Is(err, vault.ErrErased) {
+		return nil, nil
+	}
+	return key, err
 }
 
 // personal opens the sealed part of an event.

@@ -67,7 +67,7 @@ func (s *server) joinGateways(ctx context.Context, base string) (err error) {
 	var routes []gateway.Route
 	var refunds []gateway.RefundRoute
 	if s.cfg.sandboxOn(s.stores.location) {
-		if s.bank, err = s.cfg.openBank(ctx, s.stores, base, s.logger); err != nil {
+		if s.bank, err = s.cfg.openBank(ctx, s.stores, base, s.cfg.PublicURL, s.logger); err != nil {
 			return err
 		}
 		payins, callbacks = append(payins, s.bank.client), append(callbacks, s.bank.client)

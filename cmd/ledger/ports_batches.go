@@ -43,7 +43,7 @@ type batchService struct{ *batches.Service }
 // Submit takes a batch in.
 func (s batchService) Submit(ctx context.Context, b klyropay.BatchSubmission, items iter.Seq2[klyropay.BatchPayout, error]) (batch.Batch, bool, error) {
 	return s.Service.Submit(ctx, batches.Request{
-		Merchant: b.Merchant, Ref: b.Ref, Digest: b.Digest, Terms: b.Terms, Count: b.Count, Amount: b.Amount, Commission: b.Commission, Origin: b.Origin,
+		Merchant: b.Merchant, Ref: b.Ref, Digest: b.Digest, Plain: b.Plain, Terms: b.Terms, Count: b.Count, Amount: b.Amount, Commission: b.Commission, Origin: b.Origin,
 		Columns: b.Columns,
 	}, batchItems(items))
 }

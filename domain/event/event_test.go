@@ -15,9 +15,7 @@ import (
 
 // Every stored event of every package is read from its kind of stream, and its double entry balances.
 func TestEveryGoldenIsRead(t *testing.T) {
-	for stream, folder := range map[string]string{
-		"wallet:mer_a:INR": "wallet", "merchant:mer_a": "merchant", "operator:opr_a": "merchant", "batch:mer_a:bat_a": "batch", "books:general": "books",
-	} {
+	for stream, folder := range streams {
 		files, err := filepath.Glob(filepath.Join("..", folder, "testdata", "events", "*.json"))
 		if err != nil || len(files) == 0 {
 			t.Fatal(folder, err)

@@ -14,7 +14,8 @@
 //
 //	version (1 byte, 1) | key id (16 bytes) | nonce (12 bytes) | ciphertext and tag
 //
-// with the event's id as associated data, so that a sealed value cannot be moved to another event. Nonces are random:
+// with the event's id as associated data, so that a sealed value cannot be moved to another event. A commitment (see Commit) is made
+// with a key derived from the seal key, and gone with it. Nonces are random:
 // one key should seal fewer than 2^32 values, which the month bounds.
 //
 // # Guarantees

@@ -30,7 +30,7 @@ type dataKey struct {
 	id    uuid.UUID
 	name  keyName
 	aead  cipher.AEAD // of a seal key
-	mac   Midstates   // of a fingerprint key
+	mac   Midstates   // of a fingerprint key; of a seal key, that which keys of commitments are made with
 	until time.Time   // when to look at the store again
 }
 
@@ -44,6 +44,7 @@ func newDataKey(id uuid.UUID, name keyName, secret []byte) *dataKey {
 	k := &dataKey{id: id, name: name}
 	if name.kind == kindSeal {
 		k.aead = newAEAD(secret)
+		k.mac = NewMidstates(derive(secret, "commitment"))
 	} else {
 		k.mac = NewMidstates(secret)
 	}

@@ -52,8 +52,11 @@ func (Key) MarshalText() ([]byte, error) {
 }
 
 // derive gives a key of its own to each use of the master key.
-func (k Key) derive(use string) []byte {
-	b, err := hkdf.Key(sha256.New, k[:], nil, "khata-ledger/vault/"+use+"/1", 32)
+func (k Key) derive(use string) []byte { return derive(k[:], use) }
+
+// derive gives a key of its own to each use of a key.
+func derive(key []byte, use string) []byte {
+	b, err := hkdf.Key(sha256.New, key, nil, "khata-ledger/vault/"+use+"/1", 32)
 	if err != nil {
 		panic("vault: hkdf refuses 32 bytes: " + err.Error())
 	}

@@ -13,7 +13,6 @@ type Answer struct {
 	Merchant string
 	Scope    string // what the key is unique within, beside the merchant: method and path
 	Key      string
-	BodyHash string    // of the request, hexadecimal: another body under the same key is an error
 	Status   int       // HTTP
 	Body     []byte    // byte for byte; the caller seals what is personal in it
 	At       time.Time // UTC, microseconds
@@ -21,7 +20,7 @@ type Answer struct {
 
 // PutAnswer stores an answer unless there is one, and returns the one that stands.
 func (s *Store) PutAnswer(ctx context.Context, a Answer) (Answer, error) {
-	err := errors.Join(checkName("merchant", a.Merchant), checkName("scope", a.Scope), checkName("idempotency key", a.Key), checkName("body hash", a.BodyHash))
+	err := errors.Join(checkName("merchant", a.Merchant), checkName("scope", a.Scope), checkName("idempotency key", a.Key))
 	if err != nil {
 		return Answer{}, err
 	}
@@ -29,8 +28,8 @@ func (s *Store) PutAnswer(ctx context.Context, a Answer) (Answer, error) {
 		return Answer{}, fmt.Errorf("%w: answer of %d bytes (at most %d) at %s", ErrInvalid, len(a.Body), MaxAnswerBytes, a.At)
 	}
 	n, err := changed(s.quick.ExecContext(ctx, `INSERT INTO answers (merchant, scope, key, body_hash, status, body, created_at)
-		VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT DO NOTHING`,
-		a.Merchant, a.Scope, a.Key, a.BodyHash, int64(a.Status), stored(a.Body), micros(a.At)))
+		VALUES ($1, $2, $3, '', $4, $5, $6) ON CONFLICT DO NOTHING`, // body_hash: the log has a keyed one
+		a.Merchant, a.Scope, a.Key, int64(a.Status), stored(a.Body), micros(a.At)))
 	if err != nil {
 		return Answer{}, fmt.Errorf("storing the answer of %s to %s: %w", a.Merchant, a.Scope, err)
 	}
@@ -48,8 +47,8 @@ func (s *Store) PutAnswer(ctx context.Context, a Answer) (Answer, error) {
 func (s *Store) Answer(ctx context.Context, merchant, scope, key string) (Answer, bool, error) {
 	a := Answer{Merchant: merchant, Scope: scope, Key: key}
 	var status, at int64
-	err := s.quick.QueryRowContext(ctx, `SELECT body_hash, status, body, created_at FROM answers WHERE merchant = $1 AND scope = $2 AND key = $3`,
-		merchant, scope, key).Scan(&a.BodyHash, &status, &a.Body, &at)
+	err := s.quick.QueryRowContext(ctx, `SELECT status, body, created_at FROM answers WHERE merchant = $1 AND scope = $2 AND key = $3`,
+		merchant, scope, key).Scan(&status, &a.Body, &at)
 	if errors.Is(err, sql.ErrNoRows) {
 		return Answer{}, false, nil
 	}

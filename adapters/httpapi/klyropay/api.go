@@ -42,11 +42,12 @@ type Log interface {
 	Record(ctx context.Context, p eventstore.Position) (eventstore.Record, error)
 }
 
-// Vault seals and opens personal data; see eventstore/vault.
+// Vault seals and opens personal data, and compares with what is committed to; see eventstore/vault.
 type Vault interface {
 	SealString(ctx context.Context, owner string, id uuid.UUID, plaintext string) (string, error)
 	UnsealString(ctx context.Context, id uuid.UUID, sealed string) (string, error)
 	Fingerprint(ctx context.Context, owner, text string) (string, error)
+	Matches(ctx context.Context, id uuid.UUID, committed, text string) (bool, error)
 }
 
 // Answers keeps what was answered under an Idempotency-Key; see eventstore/work.

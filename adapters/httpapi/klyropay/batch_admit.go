@@ -20,11 +20,11 @@ func (a *API) freeForBatch(ctx context.Context, w http.ResponseWriter, r *http.R
 	if !taken {
 		return true
 	}
-	_, body, err := a.held(ctx, at)
+	_, same, err := a.held(ctx, at, *claim)
 	switch {
 	case err != nil:
 		a.fault(w, r, "reading what an Idempotency-Key stands for", err)
-	case body != claim.body:
+	case !same:
 		httpapi.Fail(w, http.StatusUnprocessableEntity, messageKeyReused)
 	default:
 		replayed(w)
@@ -75,7 +75,7 @@ func (a *API) refFree(w http.ResponseWriter, r *http.Request, c *caller, d *batc
 	case err != nil:
 		a.refuse(w, r, "looking up a batch_ref", err)
 		return false
-	case found.Digest != d.digest:
+	case found.Digest != d.digest && found.Digest != d.plain:
 		httpapi.Fail(w, http.StatusConflict, messageDuplicate)
 		return false
 	}

@@ -39,7 +39,8 @@ type Batches interface {
 type BatchSubmission struct {
 	Merchant   merchant.Merchant
 	Ref        string
-	Digest     string      // SHA-256 of items and options, hexadecimal; independent of the format that they came in, of rules and of roles
+	Digest     string      // keyed, of items and options; independent of the format that they came in, of rules and of roles
+	Plain      string      // SHA-256 of the same, hexadecimal: what batches have that are older than keyed digests
 	Terms      batch.Terms // at least: the merchant's approval rule may ask for more by now
 	Count      int
 	Amount     money.Amount   // of all items

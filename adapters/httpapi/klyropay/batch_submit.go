@@ -42,7 +42,8 @@ type batchDraft struct {
 	columns            []batch.Column
 	count              int
 	amount, commission money.Amount
-	digest             string
+	digest             string // keyed: what the batch keeps
+	plain              string // the same without a key: what older batches have kept
 }
 
 func newDraft(o BatchOptions, c money.Currency) *batchDraft {
@@ -74,7 +75,7 @@ func tooMuch() BatchProblem {
 // complete ends a draft: what it is called, and what its content is.
 func (d *batchDraft) complete(items *spool) {
 	d.at = d.options.complete()
-	d.ref, d.digest = d.options.BatchRef, items.sum(d.options, d.retryOf)
+	d.ref, d.plain = d.options.BatchRef, items.sum(d.options, d.retryOf)
 }
 
 // submitBatch takes a batch: read, check and price all of it, then submit it. Nothing is kept of a batch that is refused.
@@ -120,13 +121,17 @@ func (a *API) takeBatch(w http.ResponseWriter, r *http.Request, c *caller, in ba
 		return 0, nil
 	}
 	allow(w, a.opts.BatchWithin+in.wait)
+	if draft.digest, err = a.ports.Vault.Fingerprint(r.Context(), c.merchant.ID, draft.plain); err != nil {
+		a.refuse(w, r, "keying the digest of a batch", err)
+		return 0, nil
+	}
 	if in.dryRun {
 		if a.refFree(w, r, c, draft) && a.admitBatch(r.Context(), w, r, c, draft, items) {
 			httpapi.Write(w, http.StatusOK, batchPriced(draft))
 		}
 		return 0, nil
 	}
-	claim.body = claimed(draft.ref, draft.digest)
+	claim.body, claim.older = claimed(draft.ref, draft.digest), claimed(draft.ref, draft.plain)
 	return a.acceptBatch(w, r, c, claim, draft, items)
 }
 
@@ -237,7 +242,7 @@ func (a *API) acceptBatch(w http.ResponseWriter, r *http.Request, c *caller, cla
 		return 0, nil
 	}
 	b, repeated, err := a.ports.Batches.Submit(ctx, BatchSubmission{
-		Merchant: c.merchant, Ref: d.ref, Digest: d.digest, Terms: d.terms(c),
+		Merchant: c.merchant, Ref: d.ref, Digest: d.digest, Plain: d.plain, Terms: d.terms(c),
 		Count: d.count, Amount: d.amount, Commission: d.commission, Columns: d.columns, Origin: origin(c, id, claim, nil),
 	}, items.payouts(d.ref))
 	switch {

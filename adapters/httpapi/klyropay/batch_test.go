@@ -77,7 +77,7 @@ func TestBatchFormats(t *testing.T) {
 			if two.RequestID != "PRQ-42OCP65Y7DIO64DZ" || two.To.AccountNo != "00123456789" {
 				t.Errorf("item 2 is %+v", two)
 			}
-			if r := h.request; r.Digest != goldenDigest || r.Terms.Approval != batch.NoApproval || r.Merchant.ID != merchantA {
+			if r := h.request; r.Plain != goldenDigest || r.Digest != "keyed:"+merchantA+":"+goldenDigest || r.Terms.Approval != batch.NoApproval || r.Merchant.ID != merchantA {
 				t.Errorf("submitted as %+v", r)
 			}
 		})
@@ -88,7 +88,7 @@ func TestBatchFormats(t *testing.T) {
 func TestBatchDigestIsStable(t *testing.T) {
 	s := serve(t)
 	s.send("POST", batchesPath, batchBody)
-	if got := s.works.batches[0].request.Digest; got != goldenDigest {
+	if got := s.works.batches[0].request.Plain; got != goldenDigest {
 		t.Errorf("digest %s", got)
 	}
 	for _, other := range []string{

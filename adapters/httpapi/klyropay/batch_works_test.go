@@ -63,7 +63,7 @@ func (s *batchWorks) Submit(ctx context.Context, r klyropay.BatchSubmission, ite
 		return batch.Batch{}, false, s.submitFault
 	}
 	if i := slices.IndexFunc(s.batches, func(h *heldBatch) bool { return h.state.Merchant == r.Merchant.ID && h.state.Ref == r.Ref }); i >= 0 {
-		if s.batches[i].state.Digest != r.Digest {
+		if !slices.Contains([]string{r.Digest, r.Plain}, s.batches[i].state.Digest) {
 			return batch.Batch{}, false, domain.Errorf(domain.Duplicate, "taken")
 		}
 		return s.batches[i].state, true, nil
@@ -125,7 +125,7 @@ func (s *batchWorks) claim(h *heldBatch) {
 	defer b.mu.Unlock()
 	b.records = append(b.records, eventstore.Record{
 		Seq: int64(len(b.records) + 1), Subject: h.state.Batch,
-		Meta: eventstore.Meta{Command: o.Command.String(), Actor: o.Actor, Request: o.Request, BodyHash: o.BodyHash}.Bytes(),
+		Meta: eventstore.Meta{Command: o.Command.String(), Actor: o.Actor, Request: o.Request, BodyHash: b.commit(o)}.Bytes(),
 	})
 	if o.IdempotencyKey != "" {
 		b.keys[o.IdempotencyKey] = eventstore.Position{Seq: int64(len(b.records))}

@@ -29,6 +29,10 @@ func (freeLedger) Submit(_ context.Context, c wallet.Command, _ eventstore.Origi
 	}, nil
 }
 
+func (freeLedger) Matches(context.Context, uuid.UUID, string, string) (bool, error) {
+	return false, nil
+}
+
 func (freeLedger) SealString(context.Context, string, uuid.UUID, string) (string, error) {
 	return "sealed", nil
 }

@@ -12,6 +12,7 @@ import (
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/vault"
 )
 
 // creation is an endpoint that makes a payment.
@@ -140,12 +141,12 @@ func (a *API) finish(w http.ResponseWriter, r *http.Request, e creation, claim c
 // repeat answers a request whose Idempotency-Key is held by the record at a position: the first answer again, or for
 // another body a refusal.
 func (a *API) repeat(w http.ResponseWriter, r *http.Request, c *caller, e creation, claim claim, at eventstore.Position) {
-	payment, body, err := a.held(r.Context(), at)
+	payment, same, err := a.held(r.Context(), at, claim)
 	if err != nil {
 		a.fault(w, r, "reading what an Idempotency-Key stands for", err)
 		return
 	}
-	if body != claim.body {
+	if !same {
 		httpapi.Fail(w, http.StatusUnprocessableEntity, messageKeyReused)
 		return
 	}
@@ -171,17 +172,29 @@ func (a *API) repeat(w http.ResponseWriter, r *http.Request, c *caller, e creati
 
 func replayed(w http.ResponseWriter) { w.Header().Set("Idempotent-Replayed", "true") }
 
-// held returns the payment that a record made, and the hash of the body that asked for it.
-func (a *API) held(ctx context.Context, at eventstore.Position) (payment, body string, err error) {
+// held returns the payment, or the batch, that a record made, and whether the claim's body asked for it. When the key is erased that would
+// tell, it did not: better refused than taken for what it may not be.
+func (a *API) held(ctx context.Context, at eventstore.Position, claim claim) (subject string, same bool, err error) {
 	record, err := a.ports.Log.Record(ctx, at)
 	if err != nil {
-		return "", "", err
+		return "", false, err
 	}
 	meta, err := eventstore.ParseMeta(record.Meta)
 	if err != nil {
-		return "", "", fmt.Errorf("%w: record %s: %w", eventstore.ErrBroken, at, err)
+		return "", false, fmt.Errorf("%w: record %s: %w", eventstore.ErrBroken, at, err)
 	}
-	return record.Subject, meta.BodyHash, nil
+	command, err := uuid.Parse(meta.Command)
+	if err != nil {
+		return "", false, fmt.Errorf("%w: record %s: its command: %w", eventstore.ErrBroken, at, err)
+	}
+	same, err = a.ports.Vault.Matches(ctx, command, meta.BodyHash, claim.body)
+	if err == nil && !same && claim.older != "" {
+		same, err = a.ports.Vault.Matches(ctx, command, meta.BodyHash, claim.older)
+	}
+	if errors.Is(err, vault.ErrErased) {
+		return record.Subject, false, nil
+	}
+	return record.Subject, same, err
 }
 
 // origin says where a command comes from. What is personal in it, the body and the address, is evidence, which gets sealed. The

@@ -44,9 +44,11 @@ func whoPays() []merchant.Role    { return []merchant.Role{merchant.Full} }
 func whoMakes() []merchant.Role   { return []merchant.Role{merchant.Full, merchant.Maker} }
 func whoDecides() []merchant.Role { return []merchant.Role{merchant.Full, merchant.Checker} }
 
-// lets tells whether a key of the merchant may.
+// lets tells whether a key of the merchant may. The banks behind these services are real: what an app plays with in test mode never gets there, whatever services
+// it has.
 func (need access) lets(m *merchant.Merchant, k *merchant.Key) bool {
-	return !m.Suspended && (need.service == "" || m.HasService(need.service)) && (need.roles == nil || slices.Contains(need.roles, k.Role))
+	plays := m.App != nil && m.App.Mode != merchant.Live
+	return !m.Suspended && (need.service == "" || m.HasService(need.service) && !plays) && (need.roles == nil || slices.Contains(need.roles, k.Role))
 }
 
 // caller is who asks, authenticated.

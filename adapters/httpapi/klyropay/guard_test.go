@@ -3,6 +3,7 @@ package klyropay_test
 import (
 	"fmt"
 	"net/http"
+	"net/netip"
 	"strings"
 	"testing"
 	"time"
@@ -55,6 +56,30 @@ func TestGuard(t *testing.T) {
 	}
 }
 
+// The secret key of an app is a key here too. What an app in test mode is paid is play money, and a real bank would pay it out.
+func TestTestModeReachesNoBank(t *testing.T) {
+	s := serve(t)
+	home := []netip.Prefix{netip.MustParsePrefix("127.0.0.1/32"), netip.MustParsePrefix("::1/128")}
+	for i, mode := range []merchant.Mode{merchant.Test, merchant.Live, ""} {
+		key := fmt.Sprintf("kspay_secret_%d", i)
+		m := merchant.Merchant{
+			ID: fmt.Sprintf("ap_Shop0000%d", i), Services: []merchant.Service{merchant.Payin, merchant.Payout}, AllowedIPs: home, App: &merchant.App{Mode: mode},
+		}
+		s.books.admit(m, key, merchant.Key{AccessKey: "access"})
+		for path, method := range map[string]string{
+			payinPath: http.MethodPost, payoutPath: http.MethodPost, payinsPath: http.MethodGet, payoutsPath: http.MethodGet, balancePath: http.MethodGet,
+		} {
+			r := s.send(method, path, "", "X-Api-Key: "+key)
+			if refused := r.status == http.StatusForbidden; refused != (mode != merchant.Live && path != balancePath) {
+				t.Errorf("%q %s %s: %d %s", mode, method, path, r.status, r.body)
+			}
+			if r.status == http.StatusForbidden {
+				r.want(t, http.StatusForbidden, failure("You do not have access to this service"))
+			}
+		}
+	}
+}
+
 func TestTwoKeysAtOnce(t *testing.T) {
 	s := serve(t)
 	r := s.raw("GET " + balancePath + " HTTP/1.1\nHost: x\nX-Api-Key: " + keyA + "\nX-Api-Key: " + keyB + "\nConnection: close\n\n")
@@ -101,6 +126,13 @@ func TestFailedAuthenticationsAreLimitedByAddress(t *testing.T) {
 		t.Errorf("a good key from that address: %d", r.status)
 	}
 	s.send("GET", balancePath, "", bad, "X-Forwarded-For: 198.51.100.9").want(t, 401, failure("Invalid API key"))
+	// Who has an IPv6 network has 2^64 addresses, and the guesses of one.
+	for i, from := range []string{"2001:db8:1:2::1", "2001:db8:1:2:ffff::2", "2001:db8:1:2:3:4:5:6", "2001:db8:1:3::1", "::ffff:127.0.0.1"} {
+		want := []int{401, 401, 429, 401, 429}[i]
+		if r := s.send("GET", balancePath, "", bad, "X-Forwarded-For: "+from); r.status != want {
+			t.Errorf("a guess from %s: %d, want %d", from, r.status, want)
+		}
+	}
 }
 
 func TestKeyExpiresWhileInUse(t *testing.T) {

@@ -25,6 +25,7 @@ type claim struct {
 	scope    string // method and path
 	key      string // "": the request has none
 	body     string // SHA-256 of the body, hexadecimal
+	older    string // as records have it that are older than keyed digests of batches; "": there are none
 }
 
 // newClaim reads the header. It answers for itself when it returns false.
@@ -73,7 +74,7 @@ func (a *API) keep(r *http.Request, c claim, payment string, status int, body []
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(r.Context()), keepWithin)
 	defer cancel()
 	stands, err := a.ports.Answers.PutAnswer(ctx, work.Answer{
-		Merchant: c.merchant, Scope: c.scope, Key: c.key, BodyHash: c.body,
+		Merchant: c.merchant, Scope: c.scope, Key: c.key,
 		Status: status, Body: body, At: eventstore.Micros(a.opts.Clock()),
 	})
 	if err != nil {

@@ -69,6 +69,8 @@ func TestFields(t *testing.T) {
 		{payinPath, "amount", `1e3`, plain},
 		{payinPath, "amount", `1000E0`, plain},
 		{payinPath, "amount", `1e400`, plain},
+		{payinPath, "amount", `0.1e1`, plain},
+		{payinPath, "amount", `3000e-1`, plain},
 		{payinPath, "amount", `"1e3"`, plain},
 		{payinPath, "amount", `"+300"`, plain},
 		{payinPath, "amount", `" 300"`, plain},

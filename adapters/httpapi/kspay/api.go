@@ -15,7 +15,7 @@ import (
 // Options configure the API. Zero values take the defaults, but zero limits mean none.
 type Options struct {
 	MaxBody        int64          // bytes of a request body; default 64 KiB
-	RateLimit      int            // requests per key and minute, and per transaction for those that come without a key
+	RateLimit      int            // requests per key and minute; and per signature, or transaction, of those that customers send
 	FailureLimit   int            // failed authentications per address and minute
 	TokenLife      time.Duration  // of access tokens; default 15 minutes
 	RefreshLife    time.Duration  // of refresh tokens; default 24 hours
@@ -74,7 +74,7 @@ type API struct {
 	ports    Ports
 	opts     Options
 	tickets  *ticket.Book
-	requests *httpapi.Limiter // by key id, or transaction
+	requests *httpapi.Limiter // by key id, signature, or transaction
 	failures *httpapi.Limiter // by address
 }
 

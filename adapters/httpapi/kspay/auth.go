@@ -111,7 +111,8 @@ func (c *call) bearer() error {
 	return c.admit(m, key)
 }
 
-// signed authenticates by a signature, wherever it comes from: see signer and admit.
+// signed authenticates by a signature, wherever it comes from. Its requests are counted for it alone: customers have signatures, and none of them
+// may use up what the app's servers are let do.
 func (c *call) signed() error {
 	values := c.r.Header[headerSignature]
 	if len(values) == 0 || strings.TrimSpace(values[0]) == "" {
@@ -145,7 +146,7 @@ func (c *call) signed() error {
 		return refuse("keyVaultErrors/appDisabled")
 	}
 	c.key, c.x.KeyID = key, key.ID
-	return c.within(key.ID)
+	return c.within("signature:" + t.ID)
 }
 
 // admit takes an authenticated call of an app's server: the app is not disabled, the address is one of the app's, the origin too, and there are

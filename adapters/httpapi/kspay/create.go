@@ -14,6 +14,7 @@ import (
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/executor"
+	"github.com/khata-ledger/khata/eventstore/vault"
 )
 
 const (
@@ -182,11 +183,11 @@ func (c *call) idempotencyKey() (string, error) {
 
 // repeated is the transaction that the request's Idempotency-Key stands for, as it is now.
 func (c *call) repeated(ctx context.Context, at eventstore.Position, digest string) (wallet.Payment, error) {
-	p, body, err := c.held(ctx, at)
+	p, same, err := c.held(ctx, at, digest)
 	if err != nil {
 		return p, err
 	}
-	if body != digest {
+	if !same {
 		return p, custom(messageKeyReused)
 	}
 	c.w.Header().Set("Idempotent-Replayed", "true")
@@ -195,29 +196,50 @@ func (c *call) repeated(ctx context.Context, at eventstore.Position, digest stri
 
 // begun is the transaction that has the referenceNumber already, if the very same request made it and died before it had an order.
 func (c *call) begun(ctx context.Context, at eventstore.Position, digest string) (wallet.Payment, error) {
-	p, body, err := c.held(ctx, at)
+	p, same, err := c.held(ctx, at, digest)
 	if err != nil {
 		return p, err
 	}
-	if body != digest || p.Status != wallet.Pending || p.Checkout.Order != "" || !c.now().Before(p.ExpiresAt) ||
+	if !same || p.Status != wallet.Pending || p.Checkout.Order != "" || !c.now().Before(p.ExpiresAt) ||
 		!merchant.ValidID(transactionPrefix, p.Payment) {
 		return p, custom(messageDuplicate)
 	}
 	return p, nil
 }
 
-// held is the transaction that a record made, as it is now, and the hash of the body that asked for it.
-func (c *call) held(ctx context.Context, at eventstore.Position) (wallet.Payment, string, error) {
+// held is the transaction that a record made, as it is now, and whether a body of the digest asked for it; that it did is not said when the
+// key is erased that would tell, nor when no digest is given.
+func (c *call) held(ctx context.Context, at eventstore.Position, digest string) (wallet.Payment, bool, error) {
 	record, err := c.api.ports.Ledger.Record(ctx, at)
 	if err != nil {
-		return wallet.Payment{}, "", failed("reading the record of a transaction", err)
+		return wallet.Payment{}, false, failed("reading the record of a transaction", err)
 	}
-	meta, err := eventstore.ParseMeta(record.Meta)
+	same := false
+	if digest != "" {
+		same, err = c.asked(ctx, &record, digest)
+	}
 	if err != nil {
-		return wallet.Payment{}, "", failed("reading the record of a transaction", fmt.Errorf("%w: record %s: %w", eventstore.ErrBroken, at, err))
+		return wallet.Payment{}, false, failed("reading the record of a transaction", err)
 	}
 	p, err := c.api.ports.Ledger.Payment(ctx, c.app.ID, record.Subject)
-	return p, meta.BodyHash, failed("reading a transaction", err)
+	return p, same, failed("reading a transaction", err)
+}
+
+// asked tells whether a body of the digest asked for a record.
+func (c *call) asked(ctx context.Context, r *eventstore.Record, digest string) (bool, error) {
+	meta, err := eventstore.ParseMeta(r.Meta)
+	if err != nil {
+		return false, fmt.Errorf("%w: record %s: %w", eventstore.ErrBroken, r.Position(), err)
+	}
+	command, err := uuid.Parse(meta.Command)
+	if err != nil {
+		return false, fmt.Errorf("%w: record %s: its command: %w", eventstore.ErrBroken, r.Position(), err)
+	}
+	same, err := c.api.ports.Vault.Matches(ctx, command, meta.BodyHash, digest)
+	if errors.Is(err, vault.ErrErased) {
+		return false, nil
+	}
+	return same, err
 }
 
 // number is an amount in minor units, as gateways' own clients want it.

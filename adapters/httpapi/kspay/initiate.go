@@ -72,7 +72,7 @@ func (c *call) initiator() (bySignature bool, err error) {
 		if c.token.Subject != "" { // of a transaction already: a customer has it
 			return true, denied("auth/unauthroizedAccess")
 		}
-		return true, nil
+		return true, c.within(c.key.ID)
 	case c.hasToken():
 		return false, c.bearer()
 	case len(h[headerAccess]) > 0 || len(h[headerSecret]) > 0:

@@ -186,6 +186,11 @@ func (b *books) SealString(_ context.Context, owner string, id uuid.UUID, plaint
 	return base64.RawURLEncoding.EncodeToString([]byte(owner + "|" + id.String() + "|" + plaintext)), b.sealFault
 }
 
+// Matches implements kspay.Vault.
+func (b *books) Matches(_ context.Context, _ uuid.UUID, committed, text string) (bool, error) {
+	return committed == text, b.sealFault
+}
+
 // opened is what SealString has sealed for a payment.
 func opened(t testing.TB, p *wallet.Payment) string {
 	t.Helper()

@@ -35,9 +35,10 @@ type Ledger interface {
 	Record(ctx context.Context, p eventstore.Position) (eventstore.Record, error)
 }
 
-// Vault seals personal data; see eventstore/vault.
+// Vault seals personal data, and compares with what is committed to; see eventstore/vault.
 type Vault interface {
 	SealString(ctx context.Context, owner string, id uuid.UUID, plaintext string) (string, error)
+	Matches(ctx context.Context, id uuid.UUID, committed, text string) (bool, error)
 }
 
 // Views lists payments.

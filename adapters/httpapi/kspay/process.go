@@ -83,7 +83,7 @@ func (c *call) transactionOfSignature() (wallet.Payment, error) {
 	if several {
 		return wallet.Payment{}, custom("This signature has initiated several transactions: name the one that is meant as pe_txnId")
 	}
-	p, _, err := c.held(ctx, at)
+	p, _, err := c.held(ctx, at, "")
 	return p, err
 }
 

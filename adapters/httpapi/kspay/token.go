@@ -109,8 +109,9 @@ func (a *API) refreshToken(c *call) error {
 	if key, found := m.KeyByID(t.KeyID); !found || !key.Active(c.now()) {
 		return denied("auth/invalidRefreshToken")
 	}
-	// A minute more than it can be used for, since clocks of several servers differ.
-	first, err := a.ports.Spent.SpendOnce(c.r.Context(), "kspay-refresh:"+t.ID, c.now().Add(a.opts.RefreshLife+time.Minute))
+	// A minute more than it can be used for, since clocks of several servers differ. That is the token's own time: it was perhaps given when the
+	// setting was another one.
+	first, err := a.ports.Spent.SpendOnce(c.r.Context(), "kspay-refresh:"+t.ID, a.tickets.Expires(ticket.Refresh, text).Add(time.Minute))
 	switch {
 	case err != nil:
 		return failed("spending a refresh token", err)

@@ -51,7 +51,7 @@ func (a *API) transactionByReference(c *call) error {
 	if !found {
 		return refuse("systemError/noDataFound")
 	}
-	p, _, err := c.held(c.r.Context(), at)
+	p, _, err := c.held(c.r.Context(), at, "")
 	if err != nil {
 		return err
 	}
