@@ -10,7 +10,7 @@ import (
 	"github.com/khata-ledger/khata/eventstore/testpg"
 )
 
-// TestPostgresAway: PostgreSQL crashes under load, twice. The server answers 503 until it is back, and needs no restart.
+// TestPostgresAway: PostgreSQL crashes under load, twice, and with `make kills` as often as a tenth of the kills. The server answers 503 until it is back, and needs no restart.
 func TestPostgresAway(t *testing.T) {
 	t.Parallel()
 	cluster, err := testpg.Start()
@@ -27,7 +27,9 @@ func TestPostgresAway(t *testing.T) {
 	m := w.merchant()
 	w.fund(m, "9000000.00")
 	l := w.load(m, 4, "A")
-	for _, signal := range []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT} {
+	signals := []syscall.Signal{syscall.SIGKILL, syscall.SIGQUIT}
+	for round := range max(len(signals), killRounds(t)/10) {
+		signal := signals[round%len(signals)]
 		l.more(30, "before the crash")
 		if err := cluster.Kill(signal); err != nil {
 			t.Fatal(err)

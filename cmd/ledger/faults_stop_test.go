@@ -2,7 +2,10 @@ package main
 
 import (
 	"fmt"
+	"math/rand/v2"
 	"net/http"
+	"os"
+	"strconv"
 	"sync"
 	"syscall"
 	"testing"
@@ -92,30 +95,48 @@ func TestSecondSignal(t *testing.T) {
 	}
 }
 
-// killRounds is how often a server is killed under load.
-const killRounds = 10
+// killRounds is how often a server is killed under load: LEDGER_TEST_KILLS, which `make kills` sets, or a few times.
+func killRounds(t *testing.T) int {
+	t.Helper()
+	text := os.Getenv("LEDGER_TEST_KILLS")
+	if text == "" {
+		return 6
+	}
+	n, err := strconv.Atoi(text)
+	if err != nil || n < 1 {
+		t.Fatalf("LEDGER_TEST_KILLS is %q", text)
+	}
+	return n
+}
 
-// TestKilledAgainAndAgain: SIGKILL under load, round after round on one store. What was answered is in the log each time, and
-// in the end every payout is paid once.
+// TestKilledAgainAndAgain: SIGKILL under load at random moments, round after round on one store. What was answered is in the log each time, once,
+// and in the end every payout is paid once.
 func TestKilledAgainAndAgain(t *testing.T) {
 	t.Parallel()
+	seed := rand.Uint64()
+	t.Logf("seed %d", seed) // of the moments, as far as they can be chosen
 	onBothStores(t, func(t *testing.T, w *world) {
+		random := rand.New(rand.NewPCG(seed, 0))
 		w.start("--gateway-wait", "0s", "--rate-limit", "1000000")
 		m := w.merchant()
-		w.fund(m, "9000000.00")
-		for round := range killRounds {
+		w.fund(m, "99000000.00")
+		var answered, lost int
+		for round := range killRounds(t) {
 			if round > 0 {
 				w.start(w.flags...)
 			}
 			l := w.load(m, 4, fmt.Sprintf("K%d", round))
-			l.more(10, fmt.Sprintf("in round %d", round))
+			l.more(1+random.IntN(40), fmt.Sprintf("in round %d", round))
 			w.kill()
 			l.stop()
 			l.wantStored()
+			a, _, n := l.counts()
+			answered, lost = answered+a, lost+n
 			if t.Failed() {
 				t.Fatalf("round %d", round)
 			}
 		}
+		t.Logf("%d kills, %d payouts answered, %d requests without an answer", killRounds(t), answered, lost)
 		w.verify()
 		w.start(w.flags...)
 		w.settled(m)

@@ -3,12 +3,21 @@ package main
 import (
 	"archive/tar"
 	"compress/gzip"
+	"encoding/hex"
+	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"net/http"
 	"os"
 	"path/filepath"
+	"strings"
 	"testing"
+	"time"
+
+	"github.com/jackc/pgx/v5"
+
+	"github.com/khata-ledger/khata/eventstore/testpg"
 )
 
 // storedVersions are stores that earlier versions of the schema have made, kept for ever: each must open, verify and go on. A new
@@ -53,6 +62,145 @@ func TestStoredVersions(t *testing.T) {
 			w.stop()
 			w.verify()
 		})
+	}
+}
+
+// goldenStore is what testdata/stores/write.py notes of a store that it has written.
+type goldenStore struct {
+	testMerchant
+	Operator  string         `json:"operator_key"`
+	Available string         `json:"available"`
+	Locked    string         `json:"locked"`
+	Taken     string         `json:"taken"`  // a partner_request_id that is taken
+	Payout    string         `json:"payout"` // its transaction
+	Payin     string         `json:"payin"`  // one that was paid twice
+	Events    map[string]int `json:"events"` // records by type
+	Heads     []goldenHead   `json:"heads"`
+	App       struct {
+		testApp
+		Transaction string `json:"transaction"`
+	} `json:"app"`
+}
+
+type goldenHead struct {
+	Partition int    `json:"partition"`
+	Seq       int64  `json:"seq"`
+	Hash      string `json:"hash"`
+}
+
+// TestGoldenStores: a store that any version has written, with every kind of record that it could make, migrates, verifies, replays, serves
+// and goes on; and not a byte of what was recorded is another one then. See testdata/stores/README.md.
+func TestGoldenStores(t *testing.T) {
+	t.Parallel()
+	files, err := filepath.Glob(filepath.Join("testdata", "stores", "*.*.tar.gz"))
+	if err != nil || len(files) < 10 {
+		t.Fatalf("%q, %v", files, err)
+	}
+	for _, file := range files {
+		t.Run(filepath.Base(file), func(t *testing.T) {
+			w := storeIn(t)
+			unpack(t, file, w.dir)
+			if strings.Contains(file, ".postgres.") {
+				w.db = testpg.DSN(t)
+				w.loadDump(filepath.Join(w.dir, "dump.sql"))
+			}
+			var g goldenStore
+			raw, err := os.ReadFile(filepath.Join(w.dir, "facts.json"))
+			if err == nil {
+				err = json.Unmarshal(raw, &g)
+			}
+			if err != nil {
+				t.Fatal(err)
+			}
+			w.ledger(nil, "migrate")
+			w.verify()
+			w.wantGolden(&g)
+			w.start()
+			w.goOn(&g)
+			w.stop()
+			w.verify()
+			w.wantGolden(&g)
+		})
+	}
+}
+
+// loadDump executes what pg_dump has written, which is plain SQL.
+func (w *world) loadDump(file string) {
+	w.t.Helper()
+	text, err := os.ReadFile(file)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	conn, err := pgx.Connect(w.t.Context(), w.db)
+	if err != nil {
+		w.t.Fatal(err)
+	}
+	defer conn.Close(w.t.Context())
+	if _, err := conn.PgConn().Exec(w.t.Context(), "DROP SCHEMA IF EXISTS public; CREATE SCHEMA public; "+string(text)).ReadAll(); err != nil {
+		w.t.Fatalf("%s: %v", file, err)
+	}
+}
+
+// wantGolden holds the log against what was noted: the hash of a partition's last record stands for all before it.
+func (w *world) wantGolden(g *goldenStore) {
+	w.t.Helper()
+	for _, h := range g.Heads {
+		if h.Seq == 0 {
+			continue
+		}
+		var hash []byte
+		w.ask("log", fmt.Sprintf("SELECT hash FROM events WHERE partition = %d AND seq = %d", h.Partition, h.Seq), &hash)
+		if got := hex.EncodeToString(hash); got != h.Hash {
+			w.t.Errorf("record %d:%d has the hash %s, and had %s", h.Partition, h.Seq, got, h.Hash)
+		}
+	}
+	for typ, n := range g.Events {
+		var now int
+		w.ask("log", "SELECT count(*) FROM events WHERE type = '"+typ+"'", &now)
+		if now < n {
+			w.t.Errorf("%d records %s, and there were %d", now, typ, n)
+		}
+	}
+	for _, subject := range []string{g.Payout, g.Payin, g.App.Transaction, g.ID} {
+		if subject == "" {
+			continue
+		}
+		var story struct{ Events []object }
+		w.ledger(&story, "replay", subject, "--json")
+		if len(story.Events) < 2 {
+			w.t.Errorf("the story of %s has %d events", subject, len(story.Events))
+		}
+	}
+}
+
+// goOn uses a store that is served: what was known is known, what was taken is taken, and new payments are made.
+func (w *world) goOn(g *goldenStore) {
+	w.t.Helper()
+	w.wantBalance(g.testMerchant, g.Available, g.Locked)
+	const process = "/api/v1/services/payout/process"
+	if status, o := w.call(g.testMerchant, http.MethodPost, process, payoutBody(loadAccount, "1000", g.Taken)); status != http.StatusConflict {
+		w.t.Errorf("a reference that was taken: %d %v", status, o)
+	}
+	status, o := w.call(g.testMerchant, http.MethodGet, "/api/v1/transactions/service/payout/"+g.Payout, "")
+	if status != http.StatusOK || o.text("data", "transaction", "beneficiary_name") != "Rahul Sharma" {
+		w.t.Errorf("what was sealed: %d %v", status, o)
+	}
+	if status, o := w.operate(g.Operator, http.MethodGet, "/ops/v1/audit/trial-balance", ""); status != http.StatusOK || o["success"] != true {
+		w.t.Errorf("the trial balance: %d %v", status, o)
+	}
+	w.fund(g.testMerchant, "5000.00")
+	if status, o := w.call(g.testMerchant, http.MethodPost, process, payoutBody(loadAccount, "1000", "NEW-1")); status != http.StatusOK {
+		w.t.Errorf("a new payout: %d %v", status, o)
+	}
+	p := w.payin(g.testMerchant, "700", "NEW-ORDER")
+	w.pay(p.text("intent_url"), "success", "")
+	w.eventually(10*time.Second, "a new payin is paid", func() bool {
+		return w.payinStatus(g.testMerchant, p.text("txn_ref")).text("status") == "success"
+	})
+	if g.App.Transaction != "" {
+		if o := w.transaction(w.token(g.App.testApp), g.App.Transaction); o.text("status") != "SUCCESS" {
+			w.t.Errorf("a checkout of before: %v", o)
+		}
 	}
 }
 
