@@ -107,7 +107,8 @@ func withOpenDesk(t *testing.T, f func(d *appDesk, app, config string)) {
 		}
 		d := &appDesk{
 			ledger: &ports{Ledger: l}, vault: s.vault, companies: []gateway.Checkout{openCompany{}}, expiry: time.Hour,
-			links: &links{public: "https://pay.example", book: book},
+			links:    &links{public: "https://pay.example", book: book},
+			inFlight: func(context.Context, string, string) (int, error) { return 0, nil },
 		}
 		made, err := d.Create(t.Context(), ops.NewApp{Name: "Kirana", Mode: merchant.Test, Currencies: []money.Currency{"USD", money.INR}}, eventstore.Origin{Actor: "asha"})
 		if err != nil {
