@@ -44,7 +44,7 @@ microbench: postgres ## run the Go benchmarks
 SIM_FOR ?= 10m
 SIM_SEED ?=
 sim: ## simulate worlds full of faults for SIM_FOR, from the seed SIM_SEED on (default: one made of the time)
-	cd cmd/ledger/simulation && SIM_FOR=$(SIM_FOR) SIM_SEED=$(SIM_SEED) $(GO) test -count=1 -timeout 0 -run '^TestSimulation$$' .
+	cd cmd/ledger/simulation && SIM_FOR=$(SIM_FOR) SIM_SEED=$(SIM_SEED) $(GO) test -count=1 -timeout 0 -run '^TestSimulation$$' # without a package: then go test shows the figures
 
 .PHONY: fuzz
 FUZZTIME ?= 30s

@@ -357,7 +357,9 @@ func (c *appCurrencySet) Run(ctx context.Context, t *terminal) error {
 	})
 }
 
-type appPlatform struct{}
+type appPlatform struct {
+	storeFlags // every command takes them
+}
 
 // Run lists what the platform has.
 func (*appPlatform) Run(t *terminal) error {

@@ -430,7 +430,9 @@ func (c *gatewayList) Run(ctx context.Context, t *terminal) error {
 	})
 }
 
-type gatewaySpecs struct{}
+type gatewaySpecs struct {
+	storeFlags // every command takes them
+}
 
 // Run lists what is built in.
 func (*gatewaySpecs) Run(t *terminal) error {
