@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
+	"github.com/khata-ledger/khata/adapters/httpapi/spectest"
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/batch"
 	"github.com/khata-ledger/khata/eventstore"
@@ -24,10 +25,10 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 		klyropay.PathBatchItems: noBatch + "/items", klyropay.PathBatchResults: noBatch + "/results", klyropay.PathBatchCancel: noBatch + "/cancel",
 		klyropay.PathBatchApprove: noBatch + "/approve", klyropay.PathBatchReject: noBatch + "/reject", klyropay.PathBatchRetry: noBatch + "/retry-failed",
 	}
-	if len(documented.paths) != len(paths) {
-		t.Errorf("%d paths are documented, %d served", len(documented.paths), len(paths))
+	if len(documented.Paths) != len(paths) {
+		t.Errorf("%d paths are documented, %d served", len(documented.Paths), len(paths))
 	}
-	for path, methods := range documented.paths {
+	for path, methods := range documented.Paths {
 		for method, statuses := range methods {
 			for status := range statuses {
 				t.Run(method+" "+path+" "+status, func(t *testing.T) {
@@ -205,10 +206,10 @@ func TestFaults(t *testing.T) {
 func TestExamples(t *testing.T) {
 	s := readSpec(t)
 	n := 0
-	for path, methods := range s.paths {
+	for path, methods := range s.Paths {
 		for method, statuses := range methods {
 			for status := range statuses {
-				response, pointer := s.at("/paths/" + escape(path) + "/" + strings.ToLower(method) + "/responses/" + status)
+				response, pointer := s.At("/paths/" + spectest.Escape(path) + "/" + strings.ToLower(method) + "/responses/" + status)
 				content := response.(map[string]any)["content"].(map[string]any)
 				media, ok := content["application/json"].(map[string]any)
 				if !ok && content["text/csv"] != nil {
@@ -222,22 +223,22 @@ func TestExamples(t *testing.T) {
 					continue
 				}
 				n++
-				if err := s.compile(t, pointer+"/content/application~1json/schema").Validate(example); err != nil {
+				if err := s.Compile(t, pointer+"/content/application~1json/schema").Validate(example); err != nil {
 					t.Errorf("example at %s: %v", pointer, err)
 				}
 			}
-			if request, ok := s.doc.(map[string]any)["paths"].(map[string]any)[path].(map[string]any)[strings.ToLower(method)].(map[string]any)["requestBody"]; ok {
-				at := "/paths/" + escape(path) + "/" + strings.ToLower(method) + "/requestBody/content/application~1json"
+			if request, ok := s.Doc.(map[string]any)["paths"].(map[string]any)[path].(map[string]any)[strings.ToLower(method)].(map[string]any)["requestBody"]; ok {
+				at := "/paths/" + spectest.Escape(path) + "/" + strings.ToLower(method) + "/requestBody/content/application~1json"
 				example := request.(map[string]any)["content"].(map[string]any)["application/json"].(map[string]any)["example"]
-				if err := s.compile(t, at+"/schema").Validate(example); err != nil {
+				if err := s.Compile(t, at+"/schema").Validate(example); err != nil {
 					t.Errorf("example of the request %s: %v", path, err)
 				}
 			}
 		}
 	}
 	for _, hook := range []string{"payinUpdated", "payoutUpdated", "batchUpdated"} {
-		media, at := s.at("/webhooks/" + hook + "/post/requestBody/content/application~1json")
-		if err := s.compile(t, at+"/schema").Validate(media.(map[string]any)["example"]); err != nil {
+		media, at := s.At("/webhooks/" + hook + "/post/requestBody/content/application~1json")
+		if err := s.Compile(t, at+"/schema").Validate(media.(map[string]any)["example"]); err != nil {
 			t.Errorf("example of %s: %v", hook, err)
 		}
 	}
@@ -249,7 +250,7 @@ func TestExamples(t *testing.T) {
 // A check that accepts everything would prove nothing.
 func TestDescriptionIsStrict(t *testing.T) {
 	s := readSpec(t)
-	schema := s.compile(t, "/components/schemas/Balance")
+	schema := s.Compile(t, "/components/schemas/Balance")
 	for _, wrong := range []any{
 		map[string]any{"success": true, "data": map[string]any{"balance": 1.5}},
 		map[string]any{"success": true, "data": map[string]any{"balance": 1.5, "locked_balance": "0.00"}},
@@ -261,8 +262,8 @@ func TestDescriptionIsStrict(t *testing.T) {
 			t.Errorf("%v was accepted", wrong)
 		}
 	}
-	_, at := s.at("/components/responses/Unknown")
-	schema = s.compile(t, at+"/content/application~1json/schema")
+	_, at := s.At("/components/responses/Unknown")
+	schema = s.Compile(t, at+"/content/application~1json/schema")
 	if schema.Validate(map[string]any{"success": false, "message": "Transaction not found", "data": nil, "errors": map[string]any{}}) == nil ||
 		schema.Validate(map[string]any{"success": false, "message": "Not found", "data": nil}) == nil {
 		t.Error("a wrong error was accepted")

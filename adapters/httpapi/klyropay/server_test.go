@@ -14,17 +14,16 @@ import (
 	"net/http/httptest"
 	"net/netip"
 	"net/url"
-	"regexp"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
 	"github.com/santhosh-tekuri/jsonschema/v6"
-	"go.yaml.in/yaml/v4"
 
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/adapters/httpapi/klyropay"
+	"github.com/khata-ledger/khata/adapters/httpapi/spectest"
 	"github.com/khata-ledger/khata/domain/fee"
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/wallet"
@@ -280,13 +279,7 @@ func (r reply) get(t testing.TB, path ...any) string {
 }
 
 // specification is openapi.yaml, compiled.
-type specification struct {
-	paths map[string]map[string]map[string]bool // path -> method -> status
-	match map[string]*regexp.Regexp
-	doc   any
-	mu    sync.Mutex // guards comp
-	comp  *jsonschema.Compiler
-}
+type specification struct{ *spectest.Spec }
 
 var provoked sync.Map // "METHOD path status" that some test has provoked
 
@@ -298,75 +291,25 @@ var theSpec struct {
 // readSpec compiles the description once for all tests.
 func readSpec(t testing.TB) *specification {
 	t.Helper()
-	theSpec.once.Do(func() { theSpec.spec = newSpec(t) })
+	theSpec.once.Do(func() { theSpec.spec = &specification{spectest.New(t, klyropay.OpenAPI())} })
 	if theSpec.spec == nil {
 		t.Fatal("the description cannot be read; see the first test that tried")
 	}
 	return theSpec.spec
 }
 
-func newSpec(t testing.TB) *specification {
-	t.Helper()
-	var doc map[string]any
-	if err := yaml.Unmarshal(klyropay.OpenAPI(), &doc); err != nil {
-		t.Fatal(err)
-	}
-	plain, err := json.Marshal(doc)
-	if err != nil {
-		t.Fatal(err)
-	}
-	value, err := jsonschema.UnmarshalJSON(bytes.NewReader(plain))
-	if err != nil {
-		t.Fatal(err)
-	}
-	s := &specification{paths: map[string]map[string]map[string]bool{}, match: map[string]*regexp.Regexp{}, doc: value, comp: jsonschema.NewCompiler()}
-	s.comp.AssertFormat()
-	if err := s.comp.AddResource("https://test.invalid/openapi.json", value); err != nil {
-		t.Fatal(err)
-	}
-	for path, methods := range doc["paths"].(map[string]any) {
-		s.match[path] = regexp.MustCompile("^" + regexp.MustCompile(`\\\{[^}]*\\\}`).ReplaceAllString(regexp.QuoteMeta(path), "[^/]+") + "$")
-		s.paths[path] = map[string]map[string]bool{}
-		for method, op := range methods.(map[string]any) {
-			statuses := map[string]bool{}
-			for status := range op.(map[string]any)["responses"].(map[string]any) {
-				statuses[status] = true
-			}
-			s.paths[path][strings.ToUpper(method)] = statuses
-		}
-	}
-	return s
-}
-
 // route finds the documented path; those without parameters go first.
 func (s *specification) route(u *url.URL) string {
-	if _, literal := s.paths[u.Path]; literal && !strings.Contains(u.RawPath, "%2F") {
+	if _, literal := s.Paths[u.Path]; literal && !strings.Contains(u.RawPath, "%2F") {
 		return u.Path
 	}
-	for path, re := range s.match {
+	for path, re := range s.Match {
 		if strings.Contains(path, "{") && re.MatchString(u.EscapedPath()) {
 			return path
 		}
 	}
 	return ""
 }
-
-// at follows one pointer through the document, and the $ref that it ends in.
-func (s *specification) at(pointer string) (any, string) {
-	v := s.doc
-	for _, p := range strings.Split(strings.TrimPrefix(pointer, "/"), "/") {
-		p = strings.ReplaceAll(strings.ReplaceAll(p, "~1", "/"), "~0", "~")
-		v = v.(map[string]any)[p]
-	}
-	if m, ok := v.(map[string]any); ok {
-		if ref, ok := m["$ref"].(string); ok && len(m) == 1 {
-			return s.at(strings.TrimPrefix(ref, "#"))
-		}
-	}
-	return v, pointer
-}
-
-func escape(p string) string { return strings.ReplaceAll(strings.ReplaceAll(p, "~", "~0"), "/", "~1") }
 
 // check holds an answer against the description. Undocumented paths and methods have the error envelope, 404 and 405.
 func (s *specification) check(t testing.TB, method string, u *url.URL, r reply) {
@@ -375,22 +318,22 @@ func (s *specification) check(t testing.TB, method string, u *url.URL, r reply) 
 		return
 	}
 	path := s.route(u)
-	if path == "" || s.paths[path][method] == nil {
+	if path == "" || s.Paths[path][method] == nil {
 		if r.status != http.StatusNotFound && r.status != http.StatusMethodNotAllowed {
 			t.Errorf("%s %s is not documented and was answered %d", method, u, r.status)
 		}
 		return
 	}
 	status := fmt.Sprint(r.status)
-	if !s.paths[path][method][status] {
+	if !s.Paths[path][method][status] {
 		t.Errorf("%s %s: status %s is not documented: %s", method, path, status, r.body)
 		return
 	}
 	provoked.Store(method+" "+path+" "+status, true)
-	response, pointer := s.at("/paths/" + escape(path) + "/" + strings.ToLower(method) + "/responses/" + status)
+	response, pointer := s.At("/paths/" + spectest.Escape(path) + "/" + strings.ToLower(method) + "/responses/" + status)
 	s.checkContent(t, method+" "+path+" "+status, response.(map[string]any)["content"].(map[string]any), pointer, r)
 	for name := range response.(map[string]any)["headers"].(map[string]any) {
-		h, at := s.at(pointer + "/headers/" + escape(name))
+		h, at := s.At(pointer + "/headers/" + spectest.Escape(name))
 		value := r.header.Get(name)
 		if value == "" {
 			if h.(map[string]any)["required"] == true {
@@ -398,7 +341,7 @@ func (s *specification) check(t testing.TB, method string, u *url.URL, r reply) 
 			}
 			continue
 		}
-		if err := s.compile(t, at+"/schema").Validate(value); err != nil {
+		if err := s.Compile(t, at+"/schema").Validate(value); err != nil {
 			t.Errorf("%s %s %s: header %s: %v", method, path, status, name, err)
 		}
 	}
@@ -418,17 +361,6 @@ func (s *specification) checkContent(t testing.TB, what string, content map[stri
 	}
 }
 
-func (s *specification) compile(t testing.TB, pointer string) *jsonschema.Schema {
-	t.Helper()
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	schema, err := s.comp.Compile("https://test.invalid/openapi.json#" + pointer)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return schema
-}
-
 func (s *specification) checkBody(t testing.TB, pointer string, r reply) {
 	t.Helper()
 	v, err := jsonschema.UnmarshalJSON(strings.NewReader(r.body))
@@ -436,7 +368,7 @@ func (s *specification) checkBody(t testing.TB, pointer string, r reply) {
 		t.Errorf("%v in %s", err, r.body)
 		return
 	}
-	if err := s.compile(t, pointer).Validate(v); err != nil {
+	if err := s.Compile(t, pointer).Validate(v); err != nil {
 		t.Errorf("%s does not describe %s: %v", pointer, r.body, err)
 	}
 }

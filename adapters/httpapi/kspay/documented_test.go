@@ -7,6 +7,7 @@ import (
 
 	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/adapters/httpapi/kspay"
+	"github.com/khata-ledger/khata/adapters/httpapi/spectest"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/vault"
@@ -19,7 +20,7 @@ func TestEveryDocumentedAnswer(t *testing.T) {
 	for _, r := range kspay.Routes() {
 		served[r[0]+" /v1"+r[1]] = true
 	}
-	for path, methods := range documented.paths {
+	for path, methods := range documented.Paths {
 		for method, statuses := range methods {
 			if !served[method+" "+path] {
 				t.Errorf("%s %s is documented, and not served", method, path)
@@ -127,22 +128,22 @@ func provoke(t *testing.T, method, path, status string) reply {
 func TestExamples(t *testing.T) {
 	s := readSpec(t)
 	n := 0
-	for path, methods := range s.paths {
+	for path, methods := range s.Paths {
 		for method, statuses := range methods {
-			op := "/paths/" + escape(path) + "/" + strings.ToLower(method)
+			op := "/paths/" + spectest.Escape(path) + "/" + strings.ToLower(method)
 			for status := range statuses {
-				media, pointer := s.at(op + "/responses/" + status + "/content/application~1json")
+				media, pointer := s.At(op + "/responses/" + status + "/content/application~1json")
 				n++
-				if err := s.compile(t, pointer+"/schema").Validate(media.(map[string]any)["example"]); err != nil {
+				if err := s.Compile(t, pointer+"/schema").Validate(media.(map[string]any)["example"]); err != nil {
 					t.Errorf("example at %s: %v", pointer, err)
 				}
 			}
-			described, _ := s.at(op)
+			described, _ := s.At(op)
 			if described.(map[string]any)["requestBody"] == nil {
 				continue
 			}
-			media, pointer := s.at(op + "/requestBody/content/application~1json")
-			if err := s.compile(t, pointer+"/schema").Validate(media.(map[string]any)["example"]); err != nil {
+			media, pointer := s.At(op + "/requestBody/content/application~1json")
+			if err := s.Compile(t, pointer+"/schema").Validate(media.(map[string]any)["example"]); err != nil {
 				t.Errorf("example of the request %s: %v", path, err)
 			}
 		}
@@ -156,7 +157,7 @@ func TestExamples(t *testing.T) {
 func TestDescriptionIsStrict(t *testing.T) {
 	s := readSpec(t)
 	at := func(path, method, status string) string {
-		return "/paths/" + escape("/v1"+path) + "/" + method + "/responses/" + status + "/content/application~1json/schema"
+		return "/paths/" + spectest.Escape("/v1"+path) + "/" + method + "/responses/" + status + "/content/application~1json/schema"
 	}
 	for _, c := range []struct{ pointer, body string }{
 		{at(kspay.PathGenerateToken, "post", "404"), `{"status":404,"code":11011,"message":"Application is disabled","result":null}`},
