@@ -7,6 +7,7 @@ import (
 
 	"github.com/khata-ledger/khata/adapters/ledger"
 	"github.com/khata-ledger/khata/domain"
+	"github.com/khata-ledger/khata/domain/stored"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/executor"
@@ -53,7 +54,7 @@ func TestModelRefusesWhatItDoesNotKnow(t *testing.T) {
 		}
 	}
 	_, err := ledger.DecodeFact(&eventstore.Record{Stream: "wallet:mer_x:INR", Type: "payout.initiated", Schema: 99, Data: []byte("{}")})
-	if !errors.Is(err, wallet.ErrUnknownType) {
+	if !errors.Is(err, stored.ErrUnknownType) {
 		t.Errorf("%v", err)
 	}
 }

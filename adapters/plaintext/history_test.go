@@ -11,6 +11,7 @@ import (
 
 	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/stored/golden"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/memory"
@@ -50,7 +51,7 @@ func history(t testing.TB, seed uint64, n int) (*memory.Store, []fact) {
 	records := make([][]eventstore.Record, partitions)
 	versions := map[string]int64{}
 	var facts []fact
-	types := wallet.Types()
+	types := golden.Types(t, "../../domain/wallet")
 	for i := range n {
 		e := made(r, types[i%len(types)])
 		of := e.Header()

@@ -14,6 +14,7 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/adapters/plaintext"
+	"github.com/khata-ledger/khata/domain/stored/golden"
 	"github.com/khata-ledger/khata/domain/wallet"
 )
 
@@ -272,7 +273,7 @@ func TestEveryType(t *testing.T) {
 			t.Errorf("no %s of %s", f.event.Type(), f.event.Header().Payment)
 		}
 	}
-	if len(seen) != len(wallet.Types()) || written.Entries != entries || written.Late == 0 {
+	if len(seen) != len(golden.Types(t, "../../domain/wallet")) || written.Entries != entries || written.Late == 0 {
 		t.Errorf("%d types, %d entries of %d, %d late", len(seen), written.Entries, entries, written.Late)
 	}
 	for _, secret := range []string{"SECRET", "PERSON", "LAST"} {

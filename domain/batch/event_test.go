@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/khata-ledger/khata/domain/fee"
+	"github.com/khata-ledger/khata/domain/stored"
 )
 
 // goldens are events as they are stored for ever, by file: type.v<schema>.json. A file is added for a new version, never changed.
@@ -79,7 +80,7 @@ func TestDecodeRefuses(t *testing.T) {
 		}
 	}
 	for typ, schema := range map[string]int{"batch.unheard": 1, "batch.completed": 2} {
-		if _, err := Decode(typ, schema, []byte(`{}`)); !errors.Is(err, ErrUnknownType) {
+		if _, err := Decode(typ, schema, []byte(`{}`)); !errors.Is(err, stored.ErrUnknownType) {
 			t.Errorf("%s, version %d: %v", typ, schema, err)
 		}
 	}

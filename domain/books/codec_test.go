@@ -2,72 +2,41 @@ package books
 
 import (
 	"errors"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/stored"
+	"github.com/khata-ledger/khata/domain/stored/golden"
 )
-
-// golden is one stored event as some version has written it. These files are kept for ever and never written anew:
-// testdata/events/<type>.v<schema>[.<case>].json.
-type golden struct {
-	name, typ string
-	schema    int
-	data      []byte
-}
-
-func goldens(t testing.TB) []golden {
-	t.Helper()
-	files, err := filepath.Glob("testdata/events/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	var all []golden
-	for _, f := range files {
-		parts := strings.Split(filepath.Base(f), ".")
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		schema, err := strconv.Atoi(strings.TrimPrefix(parts[2], "v"))
-		if err != nil {
-			t.Fatal(f, err)
-		}
-		all = append(all, golden{name: filepath.Base(f), typ: parts[0] + "." + parts[1], schema: schema, data: data})
-	}
-	return all
-}
 
 func TestGoldens(t *testing.T) {
 	seen := map[string]bool{}
-	for _, g := range goldens(t) {
-		e, err := Decode(g.typ, g.schema, g.data)
+	for _, g := range golden.Events(t, ".") {
+		e, err := Decode(g.Type, g.Schema, g.Data)
 		if err != nil {
-			t.Errorf("%s: %v", g.name, err)
+			t.Errorf("%s: %v", g.Name, err)
 			continue
 		}
-		seen[g.typ] = true
+		seen[g.Type] = true
 		again, err := Encode(e)
-		if err != nil || string(again) != string(g.data) {
-			t.Errorf("%s is written as\n%s (%v), stored was\n%s", g.name, again, err, g.data)
+		if err != nil || string(again) != string(g.Data) {
+			t.Errorf("%s is written as\n%s (%v), stored was\n%s", g.Name, again, err, g.Data)
 		}
-		if e.Type() != g.typ || e.Schema() != g.schema || e.Topic() == "" {
-			t.Errorf("%s: decodes as %s, version %d, about %q", g.name, e.Type(), e.Schema(), e.Topic())
+		if e.Type() != g.Type || e.Schema() != g.Schema || e.Topic() == "" {
+			t.Errorf("%s: decodes as %s, version %d, about %q", g.Name, e.Type(), e.Schema(), e.Topic())
 		}
 		sum := money.Zero(money.INR)
 		for _, p := range Postings(e) {
 			sum = sum.Add(p.Debit).Sub(p.Credit)
 		}
 		if _, adjusts := e.(*Adjusted); !sum.IsZero() || adjusts != (len(Postings(e)) == 2) {
-			t.Errorf("%s posts %v", g.name, Postings(e))
+			t.Errorf("%s posts %v", g.Name, Postings(e))
 		}
 	}
-	for _, typ := range Types() {
+	for _, typ := range golden.Types(t, ".") {
 		if !seen[typ] || blank(typ, 1) == nil || blank(typ, 1).Type() != typ {
 			t.Errorf("%s has no golden, or Decode does not know it", typ)
 		}
@@ -93,15 +62,15 @@ func TestGoldensHaveEveryField(t *testing.T) {
 			}
 		}
 	}
-	for _, g := range goldens(t) {
-		e, err := Decode(g.typ, g.schema, g.data)
+	for _, g := range golden.Events(t, ".") {
+		e, err := Decode(g.Type, g.Schema, g.Data)
 		if err != nil {
 			t.Fatal(err)
 		}
-		if filled[g.typ] == nil {
-			filled[g.typ] = map[string]bool{}
+		if filled[g.Type] == nil {
+			filled[g.Type] = map[string]bool{}
 		}
-		walk(g.typ, reflect.ValueOf(e).Elem(), filled[g.typ])
+		walk(g.Type, reflect.ValueOf(e).Elem(), filled[g.Type])
 	}
 	for _, fields := range filled {
 		for name, is := range fields {
@@ -134,15 +103,15 @@ func TestDecodeRefuses(t *testing.T) {
 		{"a position with zeroes", "books.closed", 1, `{"period":"p","positions":["0:01"]}`, `"0:01"`, false},
 	} {
 		e, err := Decode(c.typ, c.schema, []byte(c.data))
-		if err == nil || e != nil || !strings.Contains(err.Error(), c.says) || errors.Is(err, ErrUnknownType) != c.unknown {
+		if err == nil || e != nil || !strings.Contains(err.Error(), c.says) || errors.Is(err, stored.ErrUnknownType) != c.unknown {
 			t.Errorf("%s: %v %v, want an error that says %s", c.name, e, err, c.says)
 		}
 	}
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, g := range goldens(f) {
-		f.Add(g.typ, g.schema, g.data)
+	for _, g := range golden.Events(f, ".") {
+		f.Add(g.Type, g.Schema, g.Data)
 	}
 	f.Fuzz(func(t *testing.T, typ string, schema int, data []byte) {
 		e, err := Decode(typ, schema, data)

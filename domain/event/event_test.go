@@ -2,38 +2,23 @@ package event_test
 
 import (
 	"errors"
-	"os"
 	"path/filepath"
-	"strconv"
-	"strings"
 	"testing"
 
 	"github.com/khata-ledger/khata/domain/event"
 	"github.com/khata-ledger/khata/domain/money"
-	"github.com/khata-ledger/khata/domain/wallet"
+	"github.com/khata-ledger/khata/domain/stored"
+	"github.com/khata-ledger/khata/domain/stored/golden"
 )
 
 // Every stored event of every package is read from its kind of stream, and its double entry balances.
 func TestEveryGoldenIsRead(t *testing.T) {
 	for stream, folder := range streams {
-		files, err := filepath.Glob(filepath.Join("..", folder, "testdata", "events", "*.json"))
-		if err != nil || len(files) == 0 {
-			t.Fatal(folder, err)
-		}
 		moving := 0
-		for _, file := range files {
-			parts := strings.Split(filepath.Base(file), ".")
-			schema, err := strconv.Atoi(strings.TrimPrefix(parts[2], "v"))
+		for _, g := range golden.Events(t, filepath.Join("..", folder)) {
+			e, err := event.Decode(stream, g.Type, g.Schema, g.Data)
 			if err != nil {
-				t.Fatal(err)
-			}
-			data, err := os.ReadFile(file)
-			if err != nil {
-				t.Fatal(err)
-			}
-			e, err := event.Decode(stream, parts[0]+"."+parts[1], schema, data)
-			if err != nil {
-				t.Errorf("%s on %s: %v", file, stream, err)
+				t.Errorf("%s on %s: %v", g.Name, stream, err)
 				continue
 			}
 			postings := event.Postings(e)
@@ -46,7 +31,7 @@ func TestEveryGoldenIsRead(t *testing.T) {
 				sum = sum.Add(p.Debit).Sub(p.Credit)
 			}
 			if !sum.IsZero() {
-				t.Errorf("%s: debits less credits are %s", file, sum)
+				t.Errorf("%s: debits less credits are %s", g.Name, sum)
 			}
 		}
 		if moves := folder == "wallet" || folder == "books"; moves != (moving > 0) {
@@ -61,7 +46,7 @@ func TestOthersAreRefused(t *testing.T) {
 			t.Errorf("%q has %v", stream, e)
 		}
 	}
-	if _, err := event.Decode("wallet:mer_a:INR", "books.closed", 1, []byte("{}")); !errors.Is(err, wallet.ErrUnknownType) {
+	if _, err := event.Decode("wallet:mer_a:INR", "books.closed", 1, []byte("{}")); !errors.Is(err, stored.ErrUnknownType) {
 		t.Error(err)
 	}
 	if got := event.Postings(nil); got != nil {

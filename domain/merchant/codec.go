@@ -1,26 +1,10 @@
 package merchant
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
+
+	"github.com/khata-ledger/khata/domain/stored"
 )
-
-// ErrUnknownType is what Decode returns for a type or version of event that this program does not know. Compare with
-// errors.Is.
-var ErrUnknownType = errors.New("unknown type of event")
-
-// Types lists every stored type of event of merchants and operators.
-func Types() []string {
-	return []string{
-		"merchant.created", "merchant.key_added", "merchant.key_expires", "merchant.key_revoked", "merchant.ip_allowed",
-		"merchant.callback_set", "merchant.plan_set", "merchant.approval_set", "merchant.suspended", "merchant.resumed", "merchant.data_opened",
-		"merchant.app_opened", "merchant.domains_set", "merchant.currency_set", "merchant.gateway_added", "merchant.gateway_step_set", "merchant.gateway_trial_started", "merchant.gateway_trial_ended", "merchant.gateway_reset", "merchant.gateway_switched", "merchant.gateway_ranked",
-		"operator.created", "operator.revoked",
-	}
-}
 
 // blank returns an empty event of a stored type and version, nil when there is none such.
 func blank(typ string, schema int) Event {
@@ -130,29 +114,22 @@ func (*OperatorRevoked) Schema() int     { return 1 }
 
 // Encode writes an event as it is stored: compact JSON, fields in a fixed order.
 func Encode(e Event) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false) // a callback URL stays readable in SQL
-	if err := enc.Encode(e); err != nil {
+	data, err := stored.Encode(e)
+	if err != nil {
 		return nil, fmt.Errorf("encoding %s of %s: %w", e.Type(), e.Subject(), err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return data, nil
 }
 
-// Decode reads a stored event. It refuses a type or version that it does not know (ErrUnknownType), a field that the version
+// Decode reads a stored event. It refuses a type or version that it does not know (stored.ErrUnknownType), a field that the version
 // does not have, and an event of nobody.
 func Decode(typ string, schema int, data []byte) (Event, error) {
 	e := blank(typ, schema)
 	if e == nil {
-		return nil, fmt.Errorf("%w: %q, version %d", ErrUnknownType, typ, schema)
+		return nil, stored.Unknown(typ, schema)
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(e); err != nil {
+	if err := stored.Decode(data, e); err != nil {
 		return nil, fmt.Errorf("decoding %s: %w", typ, err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("decoding %s: something stands behind the event", typ)
 	}
 	if e.Subject() == "" {
 		return nil, fmt.Errorf("decoding %s: it names nobody", typ)

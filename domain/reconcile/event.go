@@ -1,18 +1,12 @@
 package reconcile
 
 import (
-	"bytes"
-	"encoding/json"
-	"errors"
 	"fmt"
-	"io"
 	"time"
 
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/stored"
 )
-
-// ErrUnknownType is what Decode returns for a type or version of event that this program does not know. Compare with errors.Is.
-var ErrUnknownType = errors.New("unknown type of event")
 
 // Event is something that happened to a source.
 type Event interface {
@@ -324,29 +318,22 @@ func blank(typ string, schema int) Event {
 
 // Encode writes an event as it is stored: compact JSON, fields in a fixed order.
 func Encode(e Event) ([]byte, error) {
-	var b bytes.Buffer
-	enc := json.NewEncoder(&b)
-	enc.SetEscapeHTML(false)
-	if err := enc.Encode(e); err != nil {
+	data, err := stored.Encode(e)
+	if err != nil {
 		return nil, fmt.Errorf("encoding %s of %s: %w", e.Type(), e.Header().Source, err)
 	}
-	return bytes.TrimSuffix(b.Bytes(), []byte("\n")), nil
+	return data, nil
 }
 
-// Decode reads a stored event. It refuses a type or version that it does not know (ErrUnknownType), a field that the version does not have,
+// Decode reads a stored event. It refuses a type or version that it does not know (stored.ErrUnknownType), a field that the version does not have,
 // and an event of no source.
 func Decode(typ string, schema int, data []byte) (Event, error) {
 	e := blank(typ, schema)
 	if e == nil {
-		return nil, fmt.Errorf("%w: %q, version %d", ErrUnknownType, typ, schema)
+		return nil, stored.Unknown(typ, schema)
 	}
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(e); err != nil {
+	if err := stored.Decode(data, e); err != nil {
 		return nil, fmt.Errorf("decoding %s: %w", typ, err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return nil, fmt.Errorf("decoding %s: something stands behind the event", typ)
 	}
 	if of := e.Header(); of.Source == "" || of.Currency == "" {
 		return nil, fmt.Errorf("decoding %s: it names no source", typ)

@@ -90,13 +90,13 @@ func BenchmarkDecode(b *testing.B) {
 
 // BenchmarkFold reads a wallet's history and folds it, as a start without a snapshot does.
 func BenchmarkFold(b *testing.B) {
-	var history []stored
+	var history []row
 	for _, e := range life() {
 		data, err := Encode(e)
 		if err != nil {
 			b.Fatal(err)
 		}
-		history = append(history, stored{typ: e.Type(), schema: e.Schema(), data: data})
+		history = append(history, row{typ: e.Type(), schema: e.Schema(), data: data})
 	}
 	of := life()[0].Header()
 	w, events := NewWallet(of.Merchant, of.Currency), 0

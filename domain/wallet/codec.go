@@ -1,18 +1,12 @@
 package wallet
 
 import (
-	"bytes"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/stored"
 )
-
-// ErrUnknownType is what Decode returns for a type or version of event that this program does not know: the log was written
-// by a newer one. Compare with errors.Is.
-var ErrUnknownType = errors.New("unknown type of event")
 
 // encodedSize is what most events take less than, in bytes.
 const encodedSize = 512
@@ -35,7 +29,7 @@ func (x *Encoder) Append(b []byte, e Event) ([]byte, error) {
 	return append(out, '}'), nil
 }
 
-// Decode reads a stored event. It is strict: a type or version that it does not know (ErrUnknownType), a field that the
+// Decode reads a stored event. It is strict: a type or version that it does not know (stored.ErrUnknownType), a field that the
 // version does not have, an amount that is absent or has more decimals than its currency are errors, since an event that
 // is half understood would give a wrong balance.
 //
@@ -43,7 +37,7 @@ func (x *Encoder) Append(b []byte, e Event) ([]byte, error) {
 func Decode(typ string, schema int, data []byte) (Event, error) {
 	e := blank(typ, schema)
 	if e == nil {
-		return nil, fmt.Errorf("%w: %q, version %d", ErrUnknownType, typ, schema)
+		return nil, stored.Unknown(typ, schema)
 	}
 	if readOwn(e, data) {
 		return e, nil
@@ -65,13 +59,8 @@ func readOwn(e Event, data []byte) bool {
 
 // readAny reads an event in any form of JSON, and judges it.
 func readAny(e Event, data []byte) error {
-	dec := json.NewDecoder(bytes.NewReader(data))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(e); err != nil {
+	if err := stored.Decode(data, e); err != nil {
 		return err
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return errors.New("something stands behind the event")
 	}
 	return complete(e)
 }

@@ -3,130 +3,53 @@ package wallet
 import (
 	"encoding/json"
 	"errors"
-	"go/ast"
-	"go/parser"
-	"go/token"
-	"io/fs"
-	"os"
-	"path/filepath"
 	"reflect"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/stored"
+	"github.com/khata-ledger/khata/domain/stored/golden"
 )
-
-// golden is one stored event as some version has written it. These files are kept for ever and never written anew:
-// testdata/events/<type>.v<schema>[.<case>].json.
-type golden struct {
-	name, typ string
-	schema    int
-	data      []byte
-}
-
-func goldens(t testing.TB) []golden {
-	t.Helper()
-	files, err := filepath.Glob("testdata/events/*.json")
-	if err != nil || len(files) == 0 {
-		t.Fatal(files, err)
-	}
-	var all []golden
-	for _, f := range files {
-		parts := strings.Split(filepath.Base(f), ".")
-		data, err := os.ReadFile(f)
-		if err != nil {
-			t.Fatal(err)
-		}
-		schema, err := strconv.Atoi(strings.TrimPrefix(parts[2], "v"))
-		if err != nil {
-			t.Fatal(f, err)
-		}
-		all = append(all, golden{name: filepath.Base(f), typ: parts[0] + "." + parts[1], schema: schema, data: data})
-	}
-	return all
-}
 
 func TestGoldens(t *testing.T) {
 	covered := map[string]map[string]bool{} // type -> fields seen
-	for _, g := range goldens(t) {
-		e, err := Decode(g.typ, g.schema, g.data)
+	for _, g := range golden.Events(t, ".") {
+		e, err := Decode(g.Type, g.Schema, g.Data)
 		if err != nil {
-			t.Errorf("%s: %v", g.name, err)
+			t.Errorf("%s: %v", g.Name, err)
 			continue
 		}
 		again, err := Encode(e)
-		if err != nil || string(again) != string(g.data) {
-			t.Errorf("%s is written as\n%s (%v), stored was\n%s", g.name, again, err, g.data)
+		if err != nil || string(again) != string(g.Data) {
+			t.Errorf("%s is written as\n%s (%v), stored was\n%s", g.Name, again, err, g.Data)
 		}
-		if e.Type() != g.typ || e.Schema() != g.schema {
-			t.Errorf("%s: decodes as %s, version %d", g.name, e.Type(), e.Schema())
+		if e.Type() != g.Type || e.Schema() != g.Schema {
+			t.Errorf("%s: decodes as %s, version %d", g.Name, e.Type(), e.Schema())
 		}
 		for _, a := range amounts(e) {
 			if a.Currency() != e.Header().Currency {
-				t.Errorf("%s: amount %s has not the event's currency", g.name, a)
+				t.Errorf("%s: amount %s has not the event's currency", g.Name, a)
 			}
 		}
 		var fields map[string]json.RawMessage
-		if err := json.Unmarshal(g.data, &fields); err != nil {
+		if err := json.Unmarshal(g.Data, &fields); err != nil {
 			t.Fatal(err)
 		}
-		if covered[g.typ] == nil {
-			covered[g.typ] = map[string]bool{}
+		if covered[g.Type] == nil {
+			covered[g.Type] = map[string]bool{}
 		}
 		for f := range fields {
-			covered[g.typ][f] = true
+			covered[g.Type][f] = true
 		}
 	}
-	for _, typ := range Types() {
+	for _, typ := range golden.Types(t, ".") {
 		for _, f := range reflect.VisibleFields(reflect.TypeOf(blank(typ, 1)).Elem()) {
 			name, _, _ := strings.Cut(f.Tag.Get("json"), ",")
 			if name != "" && len(f.Index) <= 2 && !covered[typ][name] {
 				t.Errorf("no golden of %s has field %q", typ, name)
 			}
-		}
-	}
-}
-
-// TestTypesAreAll finds every event in the source, so that none can be forgotten in Types, Decode and the goldens.
-func TestTypesAreAll(t *testing.T) {
-	fset := token.NewFileSet()
-	var found []string
-	err := fs.WalkDir(os.DirFS("."), ".", func(path string, d fs.DirEntry, err error) error {
-		if err != nil || !strings.HasSuffix(path, ".go") || strings.HasSuffix(path, "_test.go") {
-			return err
-		}
-		f, err := parser.ParseFile(fset, path, nil, 0)
-		if err != nil {
-			return err
-		}
-		for _, d := range f.Decls {
-			fn, ok := d.(*ast.FuncDecl)
-			if !ok || fn.Name.Name != "Type" || fn.Recv == nil {
-				continue
-			}
-			lit := fn.Body.List[0].(*ast.ReturnStmt).Results[0].(*ast.BasicLit)
-			name, err := strconv.Unquote(lit.Value)
-			if err != nil {
-				return err
-			}
-			found = append(found, name)
-		}
-		return nil
-	})
-	if err != nil {
-		t.Fatal(err)
-	}
-	listed := Types()
-	slices.Sort(found)
-	slices.Sort(listed)
-	if !slices.Equal(found, listed) {
-		t.Errorf("events in the source\n%q\nTypes\n%q", found, listed)
-	}
-	for _, typ := range listed {
-		if e := blank(typ, 1); e == nil || e.Type() != typ {
-			t.Errorf("Decode does not know %s", typ)
 		}
 	}
 }
@@ -157,15 +80,15 @@ func TestDecodeRefuses(t *testing.T) {
 		if err == nil || e != nil || !strings.Contains(err.Error(), c.says) || !strings.Contains(err.Error(), c.typ) {
 			t.Errorf("%s: %v %v, want an error that says %s and %s", c.name, e, err, c.typ, c.says)
 		}
-		if unknown := c.name == "an unknown type" || c.name == "a newer version"; errors.Is(err, ErrUnknownType) != unknown {
+		if unknown := c.name == "an unknown type" || c.name == "a newer version"; errors.Is(err, stored.ErrUnknownType) != unknown {
 			t.Errorf("%s: %v", c.name, err)
 		}
 	}
 }
 
 func FuzzDecode(f *testing.F) {
-	for _, g := range goldens(f) {
-		f.Add(g.typ, g.schema, g.data)
+	for _, g := range golden.Events(f, ".") {
+		f.Add(g.Type, g.Schema, g.Data)
 	}
 	f.Fuzz(func(t *testing.T, typ string, schema int, data []byte) {
 		e, err := Decode(typ, schema, data)

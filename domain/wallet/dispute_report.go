@@ -10,7 +10,8 @@ import (
 )
 
 // reportDispute believes what a gateway says of a dispute as far as it goes on from what is known. What repeats it, or comes
-// late from an earlier phase, is noted; what contradicts it is noted as an anomaly, for a person to look at, and moves nothing.
+// late from an earlier phase, is noted; what contradicts it is noted as an anomaly, for a person to look at, and moves nothing. So is hearsay that would
+// let money go.
 func reportDispute(w *Wallet, p *Payment, c ReportDispute) ([]Event, error) {
 	if err := p.mustBe(KindPayin); err != nil {
 		return nil, err
@@ -33,6 +34,26 @@ func reportDispute(w *Wallet, p *Payment, c ReportDispute) ([]Event, error) {
 	if c.Fee.Currency() != w.Currency || c.Fee.Sign() < 0 {
 		return nil, domain.InvalidField("fee", "must be zero or more of the wallet's currency")
 	}
+	events, err := believeDispute(w, p, c)
+	if err == nil && c.Hearsay && slices.ContainsFunc(events, letsGo) {
+		return noteDispute(p, c, true)
+	}
+	return events, err
+}
+
+// letsGo tells an event that gives back what a dispute holds or has taken, or ends the dispute.
+func letsGo(e Event) bool {
+	switch e := e.(type) {
+	case *DisputeWon, *DisputeLost, *DisputeClosed, *DisputeReversed:
+		return true
+	case *DisputeEscalated:
+		return e.Released.Sign() > 0
+	}
+	return false
+}
+
+// believeDispute is what a message causes whose gateway is believed.
+func believeDispute(w *Wallet, p *Payment, c ReportDispute) ([]Event, error) {
 	d, known := p.ofCase(c.Gateway, c.Case)
 	if !known {
 		if d, known = p.withoutCase(&c); known {

@@ -26,13 +26,13 @@ type machine struct {
 	payments map[string]*Payment
 	ids      []string
 	accounts map[string]*big.Int // debits less credits
-	log      []stored
+	log      []row
 	model    *naive
 	clock    time.Time
 	serial   int
 }
 
-type stored struct {
+type row struct {
 	typ    string
 	schema int
 	data   []byte
@@ -107,7 +107,7 @@ func (m *machine) take(e Event, p *Payment, at time.Time) {
 	if err != nil {
 		m.t.Fatal(err)
 	}
-	m.log = append(m.log, stored{e.Type(), e.Schema(), data, at})
+	m.log = append(m.log, row{e.Type(), e.Schema(), data, at})
 	m.split(e, p)
 	sum := new(big.Int)
 	for _, line := range Postings(e) {

@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/stored/golden"
 )
 
 // TestFoldVersion pins what Evolve makes of a history with events of every type: testdata/folds/<FoldVersion>.txt has each event
@@ -50,7 +51,7 @@ func TestFoldVersion(t *testing.T) {
 			t.Errorf("line %d: restored as %+v, %v", i+1, again, err)
 		}
 	}
-	for _, typ := range Types() {
+	for _, typ := range golden.Types(t, ".") {
 		if !slices.Contains(folded, typ) {
 			t.Errorf("%s has no event of type %s: add one at its end", file, typ)
 		}

@@ -91,52 +91,6 @@ func blank(typ string, schema int) Event {
 	return nil
 }
 
-// Types lists every stored type of event.
-func Types() []string {
-	return []string{
-		"payin.created",
-		"payin.succeeded",
-		"payin.failed",
-		"payin.expired",
-		"payin.suspended",
-		"payin.noted",
-		"payin.routed",
-		"payin.ordered",
-		"payin.order_failed",
-		"suspense.credited",
-		"suspense.refunded",
-		"payout.initiated",
-		"payout.submitted",
-		"payout.succeeded",
-		"payout.failed",
-		"payout.refunded",
-		"payout.returned",
-		"payout.paid_after_refund",
-		"payout.anomaly",
-		"payout.noted",
-		"wallet.adjusted",
-		"wallet.recovered",
-		"wallet.held",
-		"wallet.released",
-		"batch.queued",
-		"batch.held",
-		"batch.released",
-		"dispute.opened",
-		"dispute.escalated",
-		"dispute.updated",
-		"dispute.evidence",
-		"dispute.won",
-		"dispute.lost",
-		"dispute.reversed",
-		"dispute.closed",
-		"refund.initiated",
-		"refund.submitted",
-		"refund.succeeded",
-		"refund.failed",
-		"refund.paid_after_failure",
-	}
-}
-
 // Type is the stored name of the event: see Event. It never changes.
 func (*PayinCreated) Type() string           { return "payin.created" }
 func (*PayinSucceeded) Type() string         { return "payin.succeeded" }

@@ -15,6 +15,7 @@ import (
 
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/route"
+	"github.com/khata-ledger/khata/domain/stored/golden"
 )
 
 // byEncodingJSON is how events were written when the first of them was stored: what Encode must write for ever.
@@ -97,7 +98,7 @@ func fill(t *rapid.T, v reflect.Value, c money.Currency) {
 
 // TestEncodeIsEncodingJSON: not one byte of any event differs from what encoding/json writes.
 func TestEncodeIsEncodingJSON(t *testing.T) {
-	for _, typ := range Types() {
+	for _, typ := range golden.Types(t, ".") {
 		t.Run(typ, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				e := draw(t, typ)
@@ -142,7 +143,7 @@ func TestDecodeIsEncodingJSON(t *testing.T) {
 		`"`, `\`, `{`, `}`, `,`, `:`, `0`, `1`, `-`, `.`, ` `, "\n", "\xff", "\x00", "true", "false", "null", `""`, `,"late":true`, `,"actor":""`, `00`, `1e3`, `\u0031`, "₹",
 		`{}`, `},`, `"INR"`, `"XXX"`, `"currency"`, `"Amount"`,
 	}
-	for _, typ := range Types() {
+	for _, typ := range golden.Types(t, ".") {
 		t.Run(typ, func(t *testing.T) {
 			rapid.Check(t, func(t *rapid.T) {
 				data, err := Encode(draw(t, typ))
@@ -164,9 +165,9 @@ func TestDecodeIsEncodingJSON(t *testing.T) {
 
 // TestDecodeOwn: what Encode writes of an event as the ledger decides it needs no encoding/json.
 func TestDecodeOwn(t *testing.T) {
-	for _, g := range goldens(t) {
-		if !readOwn(blank(g.typ, g.schema), g.data) {
-			t.Errorf("%s is not read as written by Encode", g.name)
+	for _, g := range golden.Events(t, ".") {
+		if !readOwn(blank(g.Type, g.Schema), g.Data) {
+			t.Errorf("%s is not read as written by Encode", g.Name)
 		}
 	}
 	data, err := Encode(&PayinFailed{Of: payin, Gateway: "भुगतान", Reason: "₹"})
@@ -202,8 +203,8 @@ func TestDecodeRefusesNearMisses(t *testing.T) {
 }
 
 func FuzzDecodeAgrees(f *testing.F) {
-	for _, g := range goldens(f) {
-		f.Add(g.typ, g.data)
+	for _, g := range golden.Events(f, ".") {
+		f.Add(g.Type, g.Data)
 	}
 	f.Fuzz(func(t *testing.T, typ string, data []byte) {
 		if blank(typ, 1) != nil {
