@@ -39,6 +39,7 @@ type serveCommand struct {
 	GatewayWait       time.Duration  `default:"3s" help:"How long a payout waits for the bank before it answers pending."`
 	CallbackAttempts  int            `default:"5" help:"Attempts of a callback, in all."`
 	CallbackGap       time.Duration  `default:"5m" help:"Time between two attempts."`
+	CallbacksKept     time.Duration  `default:"17520h" help:"Callbacks that have ended are forgotten so long after they were made; 0: never. Packs of disputes tell of them."`
 	CallbackAllow     []addressRange `help:"Address range that callbacks may go to although it is private; repeatable." placeholder:"CIDR"`
 	TrustedProxy      []addressRange `help:"Whose X-Forwarded-For is believed; repeatable." placeholder:"CIDR"`
 	RateLimit         int            `default:"600" help:"Requests that a key may make in a minute; 0: no limit."`
@@ -93,6 +94,8 @@ func (c *serveCommand) Validate() error {
 		return errors.New("--callback-gap must not be negative")
 	case c.Queue < 1 || c.BatchMax < 1:
 		return errors.New("--queue and --batch-max must be at least 1")
+	case c.CallbacksKept < 0:
+		return errors.New("--callbacks-kept must not be negative")
 	case c.BatchMax > executor.MaxBatch:
 		return fmt.Errorf("--batch-max must be at most %d", executor.MaxBatch)
 	case c.BatchQueueAge <= 0:

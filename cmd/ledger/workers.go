@@ -56,21 +56,32 @@ func (s *server) recover(ctx context.Context) error {
 	}
 }
 
-// prune removes stored answers of Idempotency-Keys that are old (a repeat is then answered from the payment), and spent tokens that have expired.
+// prune removes stored answers of Idempotency-Keys that are old (a repeat is then answered from the payment), spent tokens that have expired, and
+// callbacks that ended long ago.
 func (s *server) prune(ctx context.Context) error {
 	tick := time.NewTicker(pruneInterval)
 	defer tick.Stop()
 	for {
-		if _, err := s.stores.work.PruneAnswers(ctx, time.Now().Add(-answersKeptFor)); err != nil && ctx.Err() == nil {
-			s.logger.Warn("stored answers were not pruned", "error", err)
-		}
-		if _, err := s.stores.work.PruneSpent(ctx, time.Now()); err != nil && ctx.Err() == nil {
-			s.logger.Warn("spent tokens were not pruned", "error", err)
+		s.pruned(ctx, "stored answers", s.stores.work.PruneAnswers, answersKeptFor)
+		s.pruned(ctx, "spent tokens", s.stores.work.PruneSpent, 0)
+		if s.cfg.CallbacksKept > 0 {
+			s.pruned(ctx, "callbacks", s.webhooks.Prune, s.cfg.CallbacksKept)
 		}
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
 		}
+	}
+}
+
+// pruned has what is older than that removed. What cannot be removed now is removed an hour later.
+func (s *server) pruned(ctx context.Context, what string, prune func(context.Context, time.Time) (int64, error), keptFor time.Duration) {
+	n, err := prune(ctx, time.Now().Add(-keptFor))
+	switch {
+	case err != nil && ctx.Err() == nil:
+		s.logger.Warn(what+" were not pruned", "error", err)
+	case n > 0:
+		s.logger.Info(what+" were pruned", "count", n)
 	}
 }
