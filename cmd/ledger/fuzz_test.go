@@ -71,7 +71,8 @@ func start(f *testing.F) *fuzzed {
 	if err := listener.Close(); err != nil {
 		f.Fatal(err)
 	}
-	store := []string{"--db", "sqlite:" + filepath.Join(f.TempDir(), "ledger.db")}
+	folder := f.TempDir()
+	store := []string{"--db", "sqlite:" + filepath.Join(folder, "ledger.db"), "--master-key-file", filepath.Join(folder, "master.key")}
 	s := &fuzzed{base: "http://" + address, keys: http.Header{}, known: map[string]string{}}
 	ctx, cancel := context.WithCancel(f.Context())
 	var out lockedBuffer
