@@ -237,5 +237,5 @@ type StatementLine struct {
 	Suspense     string // id of the suspense entry that the line is about
 
 	TxnRef        string // of a payin: what the customer's app was given
-	BankReference string // of a payout: the bank's own id of it
+	BankReference string // the bank's or gateway's own id: of a payout, of the payment of a payin, of a refund
 }

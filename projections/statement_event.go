@@ -21,6 +21,8 @@ func (v *Views) identify(ctx context.Context, account string, e *statementEntry)
 			e.reason = ""
 		case "payout.returned":
 			e.utr = e.returnReference
+		case "payin.succeeded":
+			e.bankReference = e.paymentID
 		}
 		return nil
 	}
@@ -112,13 +114,13 @@ func (v *Views) explainEntry(ctx context.Context, e *statementEntry, event walle
 	entry := ""
 	switch of := event.(type) {
 	case *wallet.PayinSuspended:
-		e.suspense, e.utr, e.reason = of.Suspense, of.UTR, of.Reason
+		e.suspense, e.utr, e.reason, e.bankReference = of.Suspense, of.UTR, of.Reason, of.PaymentID
 	case *wallet.SuspenseCredited:
 		entry, e.reason = of.Suspense, of.Reason
 	case *wallet.SuspenseRefunded:
 		entry, e.reason = of.Suspense, of.Reason
 	case *wallet.PayinSucceeded:
-		e.utr, e.reason = of.UTR, ""
+		e.utr, e.reason, e.bankReference = of.UTR, "", of.PaymentID
 	case *wallet.PayoutSucceeded:
 		e.reason = ""
 		if of.UTR != "" {

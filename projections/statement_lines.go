@@ -316,7 +316,7 @@ type statementEntry struct {
 	amount, commission                int64
 	bankName, accountLast4, batch     string
 	utr, reason, returnReference      string
-	txnRef, bankReference             string
+	txnRef, bankReference, paymentID  string
 	paidAfterRefund                   int64
 	suspended, disputed               int64 // 1: the payment has entries in suspense; disputes or refunds
 }
@@ -326,7 +326,7 @@ const statementColumns = `l.partition, l.account, l.recorded_at, l.seq, l.line, 
 	coalesce(p.amount, 0), coalesce(p.commission, 0), coalesce(p.bank_name, ''), coalesce(p.account_last4, ''), coalesce(p.batch, ''),
 	coalesce(p.utr, ''), coalesce(p.reason, ''), coalesce(p.return_reference, ''), coalesce(p.paid_after_refund, 0),
 	CASE WHEN coalesce(p.suspense, '') = '' THEN 0 ELSE 1 END, CASE WHEN coalesce(p.disputes, '') = '' AND coalesce(p.refunds, '') = '' THEN 0 ELSE 1 END,
-	coalesce(p.txn_ref, ''), coalesce(p.bank_reference, '')`
+	coalesce(p.txn_ref, ''), coalesce(p.bank_reference, ''), coalesce(p.payment_id, '')`
 
 // scanStatement calls each for every row, and closes them.
 func scanStatement(rows *sql.Rows, each func(*statementEntry) error) (err error) {
@@ -336,6 +336,7 @@ func scanStatement(rows *sql.Rows, each func(*statementEntry) error) (err error)
 		&e.partition, &e.account, &e.recordedAt, &e.seq, &e.lineRow.line, &e.debit, &e.credit, &e.balance, &e.effectiveAt, &e.subject,
 		&e.kind, &e.status, &e.merchant, &e.reference, &e.first, &e.amount, &e.commission, &e.bankName, &e.accountLast4, &e.batch,
 		&e.utr, &e.reason, &e.returnReference, &e.paidAfterRefund, &e.suspended, &e.disputed, &e.txnRef, &e.bankReference,
+		&e.paymentID,
 	}
 	for rows.Next() {
 		if err := rows.Scan(targets...); err != nil {

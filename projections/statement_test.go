@@ -382,3 +382,37 @@ func TestStatementsUseIndexes(t *testing.T) {
 		}
 	})
 }
+
+// A line of a payment has the gateway's own id of it, by which settlement files name it: of the payment that succeeded, and of what waits in suspense.
+func TestStatementsHaveTheGatewaysIDs(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		b := newBook(t, 1)
+		var want []string
+		pay := func(payin, id string) {
+			b.do(wallet.ReportPayment{
+				Base: b.base(anna, payin), Gateway: "sandbox", PaymentID: id, Amount: inr("500.00"), UTR: b.id("utr"), Suspense: b.id("sus"),
+			})
+			want = append(want, id)
+		}
+		alone, twice := b.payin(anna, "500.00"), b.payin(anna, "500.00")
+		pay(alone, "pay_alone")
+		pay(twice, "pay_first")
+		pay(twice, "pay_second")
+		v := b.views(at.open(), at.dialect, quick)
+		f := StatementFilter{Account: wallet.AccountGatewayReceivable("sandbox"), Currency: money.INR, From: b.now.Add(-time.Hour), To: b.now.Add(time.Hour)}
+		s, err := v.Statement(t.Context(), f)
+		if err != nil {
+			t.Fatal(err)
+		}
+		var got []string
+		for l, err := range s.Lines(t.Context()) {
+			if err != nil {
+				t.Fatal(err)
+			}
+			got = append(got, l.BankReference)
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("%v, want %v", got, want)
+		}
+	})
+}

@@ -56,6 +56,15 @@ type Refunds interface {
 	InquireRefund(ctx context.Context, a Account, r Refund) (RefundAnswer, error)
 }
 
+// DisputeTeller is a Checkout that can be asked how a dispute stands. One whose messages prove nothing (Spec.Hearsay) and that cannot be asked has money held by
+// what they say of disputes, and never let go.
+type DisputeTeller interface {
+	// InquireDispute asks how a dispute stands, by the company's own id of it. The message says it as a webhook does, and names the payment, the order or our
+	// reference; its Raw is the answer. Errors are those of a Checkout: *Declined and ErrCredentials say that the company knows no such dispute, or does not
+	// tell this account.
+	InquireDispute(ctx context.Context, a Account, id string) (Message, error)
+}
+
 // ErrCredentials is an error of a Checkout. Compare with errors.Is.
 var ErrCredentials = errors.New("the gateway does not accept these credentials")
 
@@ -76,9 +85,11 @@ type Spec struct {
 	Webhook    string            // name of the secret that webhooks are verified with; "" when it is one of Keys
 	Currencies []money.Currency  // nil: all
 	Methods    []merchant.Method // that it can show
+	OnePayment bool              // it takes, or tells of, one payment of an order: nobody asks for a second one
 
-	// Hearsay: its messages are signed with a secret that the app knows, or in a way that the app can forge. Those that say what became of a payment or a
-	// refund are a reason to ask, and no proof: what Collect and InquireRefund answer is booked. False only where the adapter asks while it verifies.
+	// Hearsay: its messages are signed with a secret that the app knows, or in a way that the app can forge. Those that say what became of a payment, a
+	// refund or a dispute are a reason to ask, and no proof: what Collect, InquireRefund and InquireDispute answer is booked. False only where the adapter asks
+	// while it verifies.
 	Hearsay bool
 }
 

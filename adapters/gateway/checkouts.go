@@ -15,6 +15,7 @@ import (
 	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/executor"
 	"github.com/khata-ledger/khata/eventstore/vault"
 	"github.com/khata-ledger/khata/eventstore/work"
 )
@@ -61,6 +62,7 @@ type CheckoutOptions struct {
 	Patience    time.Duration // for an attempt that another process may have under way, before it is gone behind; default 2 s
 	RefreshGap  time.Duration // between two questions about one payin that pages ask for; default 3 s
 	EarlyFor    time.Duration // how long a message about an unknown order is tried again; default 15 min
+	DoubtFor    time.Duration // how long a company that does not know what its message says is asked again; default 2 min
 	TrialGrace  time.Duration // for the webhook of a trial, behind the expiry of its payin; default 2 min
 	Health      HealthPolicy
 }
@@ -77,6 +79,7 @@ func (o CheckoutOptions) withDefaults() CheckoutOptions {
 	set(&o.Patience, 2*time.Second)
 	set(&o.RefreshGap, 3*time.Second)
 	set(&o.EarlyFor, 15*time.Minute)
+	set(&o.DoubtFor, 2*time.Minute)
 	set(&o.TrialGrace, 2*time.Minute)
 	if o.ReturnURL == nil {
 		o.ReturnURL = func(wallet.Payment) string { return "" }
@@ -109,6 +112,10 @@ type Checkouts struct {
 	mux      *http.ServeMux
 	slots    chan struct{} // of messages that are handled at a time
 	turns    *turns        // the same, of each account
+	shares   *turns        // the same, of each company
+
+	lateTurns  *turns // questions about payins that have ended, of each company
+	earlyTurns *turns // early messages that are tried, of each company
 }
 
 // What others are given.
@@ -117,9 +124,11 @@ var (
 	_ Orders   = (*Checkouts)(nil)
 )
 
-// How many messages are handled at a time, in all and of one account; more are told to come again.
+// How many messages are handled at a time, in all, of one company and of one account; more are told to come again. A company that is asked about its own
+// messages, and hangs, leaves room for those of the others.
 const (
 	maxWebhooks  = 128
+	maxOfCompany = 48
 	maxOfAccount = 32
 )
 
@@ -131,6 +140,7 @@ func NewCheckouts(l CheckoutLedger, v Vault, jobs *work.Store, gateways []Checko
 		apps:     l, vault: v, jobs: jobs, gateways: map[string]Checkout{}, o: o, health: newHealth(o.Health, o.Clock), flights: newFlights(),
 		secrets: newRecent[secretsRead](maxSecretsKept), asked: newRecent[time.Time](maxAsked), writes: newWrites(o.Clock),
 		mux: http.NewServeMux(), slots: make(chan struct{}, maxWebhooks), turns: newTurns(maxOfAccount),
+		shares: newTurns(maxOfCompany), lateTurns: newTurns(maxLate), earlyTurns: newTurns(maxEarlyOf),
 	}
 	for _, g := range gateways {
 		s := g.Spec()
@@ -229,6 +239,9 @@ func (c *Checkouts) secretsOf(ctx context.Context, name string) (merchant.Gatewa
 	b, err := c.vault.Secret(ctx, name)
 	if errors.Is(err, vault.ErrNotFound) {
 		return merchant.GatewaySecrets{}, fmt.Errorf("%w: %w", errNoSecrets, err)
+	}
+	if err != nil && !errors.Is(err, vault.ErrTampered) && !errors.Is(err, vault.ErrInvalid) { // what stays as it is
+		return merchant.GatewaySecrets{}, fmt.Errorf("%w: %w", executor.ErrStore, err)
 	}
 	if err != nil {
 		return merchant.GatewaySecrets{}, err

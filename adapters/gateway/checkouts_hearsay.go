@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
@@ -13,11 +14,21 @@ import (
 // errUnconfirmed: a company that has to be asked whether a message is true does not answer.
 var errUnconfirmed = errors.New("the gateway was asked whether a message is true, and does not answer")
 
+// errDoubted: a company that was asked whether a message is true does not know of it. Its messages may be ahead of what it answers: it is asked again for a
+// while (CheckoutOptions.DoubtFor).
+var errDoubted = errors.New("the gateway does not know what the message says")
+
 // hear takes what a verified message says of a payin. Of a company whose messages the app itself could have signed (Spec.Hearsay), one that says what became
-// of a payment only has the company asked; what it answers is booked, with the message and the answer as evidence. What it does not know of is noted, with
-// both, and moves nothing. errUnconfirmed when it does not answer.
-func (c *Checkouts) hear(ctx context.Context, at *place, p wallet.Payment, m Message) error {
-	if s, _ := c.Spec(at.gateway); !s.Hearsay || m.Payment == nil || contradiction(at, &p, &m) != "" {
+// of a payment or a dispute only has the company asked; what it answers is booked, with the message and the answer as evidence. errDoubted when it does not know
+// of it, and the message is young; else that is noted, with both, and moves nothing. errUnconfirmed when it does not answer.
+func (c *Checkouts) hear(ctx context.Context, at *place, p wallet.Payment, m Message, age time.Duration) error {
+	s, _ := c.Spec(at.gateway)
+	switch {
+	case !s.Hearsay || contradiction(at, &p, &m) != "":
+		return c.report(ctx, at, p, m)
+	case m.Dispute != nil:
+		return c.hearDispute(ctx, at, p, m, age)
+	case m.Payment == nil:
 		return c.report(ctx, at, p, m)
 	}
 	moves := p.Status == wallet.Pending // a refusal ends nothing any more, then
@@ -37,7 +48,11 @@ func (c *Checkouts) hear(ctx context.Context, at *place, p wallet.Payment, m Mes
 	}
 	m.Answer = &found.Raw
 	known := slices.IndexFunc(found.List, func(pay Payment) bool { return pay.confirms(m.Payment, p.Currency) })
-	if known < 0 {
+	switch {
+	case known >= 0:
+	case age < c.o.DoubtFor:
+		return errDoubted
+	default:
 		return c.anomaly(ctx, at, p, m, "is not known to the gateway as the message has it")
 	}
 	said := found.List[known : known+1]
@@ -51,6 +66,58 @@ func (c *Checkouts) hear(ctx context.Context, at *place, p wallet.Payment, m Mes
 		}
 	}
 	return nil
+}
+
+// hearDispute has the company asked how a dispute stands of which a message says something, and books what it answers. Where it cannot be asked, or will not
+// tell, money is held as the message has it, but none is let go: that takes a person.
+func (c *Checkouts) hearDispute(ctx context.Context, at *place, p wallet.Payment, m Message, age time.Duration) error {
+	told := m.Dispute
+	said, err := c.askDispute(ctx, at, told.Case)
+	declined := (*Declined)(nil)
+	switch {
+	case err == nil && told.ended() && !said.Dispute.ended():
+		if age < c.o.DoubtFor {
+			return errDoubted
+		}
+		m.Answer = &said.Raw
+		return c.anomaly(ctx, at, p, m, "is told to be "+told.Status+", and the gateway says "+said.Dispute.Status)
+	case err == nil:
+		m.Reference, m.OrderID, m.Dispute, m.Answer = said.Reference, said.OrderID, said.Dispute, &said.Raw
+		return c.report(ctx, at, p, m)
+	case !errors.As(err, &declined) && !errors.Is(err, ErrCredentials) && !errors.Is(err, errMute):
+		return fmt.Errorf("%w: %w", errUnconfirmed, err)
+	case told.ended() && !errors.Is(err, errMute) && age < c.o.DoubtFor:
+		return errDoubted
+	}
+	held := *told
+	held.Hearsay = true
+	m.Dispute = &held
+	return c.report(ctx, at, p, m)
+}
+
+// errMute: the company has nothing that could be asked about disputes.
+var errMute = errors.New("the gateway cannot be asked about disputes")
+
+func (c *Checkouts) askDispute(ctx context.Context, at *place, id string) (Message, error) {
+	company, account, err := c.account(ctx, &at.app, at.config)
+	if err != nil {
+		return Message{}, err
+	}
+	teller, can := company.(DisputeTeller)
+	if !can {
+		return Message{}, errMute
+	}
+	ctx, cancel := context.WithTimeout(ctx, c.o.CallTimeout)
+	defer cancel()
+	c.count.count(at.gateway, CountInquired)
+	said, err := teller.InquireDispute(ctx, account, id)
+	if err == nil && (said.Dispute == nil || said.Dispute.Case != id || len(said.Body) == 0) {
+		err = errors.New("an answer that is not about the dispute")
+	}
+	if err != nil {
+		c.count.count(at.gateway, CountUnknown)
+	}
+	return said, err
 }
 
 // booked reports whether a payment is in the books.

@@ -56,6 +56,11 @@ func TestSelfSignedPaymentCreditsNothing(t *testing.T) {
 						t.Fatalf("%s: %d", id, status)
 					}
 				}
+				s.early(engine, time.Minute) // the company may be behind its own messages: it is asked again
+				if after := s.payment(p.Payment); after.Anomalies != i || len(s.kept(engine, configA)) != 1 {
+					t.Fatalf("%s, young: %d anomalies", id, after.Anomalies)
+				}
+				s.early(engine, time.Minute)
 				after, evidence := s.payment(p.Payment), s.books.evidenceOf(p.Payment, "payin.noted")
 				if after.Status != wallet.Pending || after.Anomalies != i+1 || s.count(gateway.CountAnomaly) != int64(i+1) || len(s.books.balances(t)) != 0 {
 					t.Fatalf("%s: %s, %d anomalies, %v", id, after.Status, after.Anomalies, s.books.balances(t))
@@ -148,6 +153,7 @@ func TestSelfSignedEarlyPaymentCreditsNothing(t *testing.T) {
 	}
 	s.fake.silence(false)
 	s.fake.pays(silent.Checkout.Order, gateway.Payment{PaymentID: "pay_else", Amount: "1000"})
+	s.pass(3 * time.Minute)
 	step()
 	for p, want := range map[string]string{
 		forged.Payment: "created routed ordered noted", genuine.Payment: "created routed ordered succeeded", silent.Payment: "created routed ordered noted",
@@ -166,6 +172,23 @@ func TestSelfSignedEarlyPaymentCreditsNothing(t *testing.T) {
 	n, err := s.jobs.Count(t.Context(), gateway.EarlyJobs)
 	if list := s.kept(engine, configA); err != nil || n != 0 || len(list) != 1 || list[0].State != "unmatched" || s.books.events(never.Payment) != "created routed ordered" {
 		t.Errorf("%d jobs, %v, %+v", n, err, list)
+	}
+}
+
+// A genuine message may be ahead of the company's own list: it is asked again a little later, and only then is it an anomaly.
+func TestPaymentAheadOfTheList(t *testing.T) {
+	t.Parallel()
+	s := hearsay(t, migrations.SQLite)
+	engine := s.checkouts()
+	p := s.ordered(engine)
+	if status := s.tell(engine, success(p, "pay_1")); status != http.StatusOK || s.books.events(p.Payment) != "created routed ordered" {
+		t.Fatalf("%d: %s", status, s.books.events(p.Payment))
+	}
+	s.early(engine, time.Second)
+	s.fake.pays(p.Checkout.Order, gateway.Payment{PaymentID: "pay_1", Amount: "1000", Currency: "INR", Paid: true})
+	s.early(engine, 2*time.Second)
+	if got := s.books.events(p.Payment); got != "created routed ordered succeeded" || len(s.kept(engine, configA)) != 0 {
+		t.Errorf("%s, %+v", got, s.kept(engine, configA))
 	}
 }
 
@@ -199,6 +222,7 @@ func TestSelfSignedFailureEndsNothing(t *testing.T) {
 				t.Fatalf("%s: %d", what, status)
 			}
 		}
+		s.early(engine, 3*time.Minute)
 		got := s.books.events(p.Payment)
 		if c.want == "created routed ordered succeeded" { // repeated, it is one that was told late
 			got = strings.TrimSuffix(got, " noted")
@@ -224,9 +248,12 @@ func TestSelfSignedReturnCreditsNothing(t *testing.T) {
 	form := url.Values{"paid": {"pay_1"}, "signature": {sign("hook of "+configA, 0, []byte(p.Checkout.Order+"pay_1"))}}
 	for range 2 {
 		after, err := engine.Return(t.Context(), s.merchant(appID), p, form)
-		if err != nil || after.Status != wallet.Pending || s.books.events(p.Payment) != "created routed ordered noted" {
+		if err != nil || after.Status != wallet.Pending || s.books.events(p.Payment) != "created routed ordered" {
 			t.Fatalf("%v: %s", err, s.books.events(p.Payment))
 		}
+	}
+	if list := s.kept(engine, configA); len(list) != 1 || list[0].State != "refused" || list[0].Reason != "return: the gateway does not know what the message says" {
+		t.Errorf("%+v", list)
 	}
 	s.fake.silence(true)
 	if after, err := engine.Return(t.Context(), s.merchant(appID), p, form); err == nil || after.Status != wallet.Pending {
@@ -252,6 +279,7 @@ func TestSelfSignedPaymentPassesNoTrial(t *testing.T) {
 		}
 	}
 	tells("nothing is paid", "pay_forged", false)
+	s.early(engine, 3*time.Minute)
 	s.fake.pays(p.Checkout.Order, gateway.Payment{PaymentID: "pay_1", Amount: "1000", Paid: true})
 	if after, err := engine.Refresh(t.Context(), s.merchant(appID), p); err != nil || after.Status != wallet.Success || s.tried().Tried() {
 		t.Fatalf("%s, %v", after.Status, err)

@@ -204,6 +204,13 @@ const (
 	maxEarlyGap   = time.Minute
 )
 
+// How many early messages are tried at a time, in all and of one company: to try one may take a question to it, and a company that hangs
+// must not hold up the messages of the others.
+const (
+	maxEarly   = 16
+	maxEarlyOf = 4
+)
+
 // early handles the job of an early message.
 func (c *Checkouts) early(ctx context.Context, j work.Job) work.Outcome {
 	now := c.clock()
@@ -225,6 +232,11 @@ func (c *Checkouts) early(ctx context.Context, j work.Job) work.Outcome {
 	if !there || item.State != work.InboxEarly {
 		return work.Finish()
 	}
+	done, free := c.earlyTurns.take(item.Gateway)
+	if !free {
+		return again(nil)
+	}
+	defer done()
 	ctx, cancel := context.WithTimeout(ctx, inboundTimeout)
 	defer cancel()
 	k, err := c.openKept(ctx, &item)
@@ -239,11 +251,12 @@ func (c *Checkouts) early(ctx context.Context, j work.Job) work.Outcome {
 	if err != nil {
 		return again(err)
 	}
-	last := !now.Before(item.At.Add(c.o.EarlyFor))
+	age := now.Sub(item.At)
+	last := age >= c.o.EarlyFor
 	unknown, silent := false, false
 	for _, m := range k.Messages {
-		switch err := c.take(ctx, &place{app, item.Config, item.Gateway}, m, last); {
-		case errors.Is(err, errEarly):
+		switch err := c.take(ctx, &place{app, item.Config, item.Gateway}, m, age); {
+		case errors.Is(err, errEarly), errors.Is(err, errDoubted):
 			unknown = true
 		case err != nil && last && (m.onlyApproves() || errors.Is(err, errUnconfirmed)):
 			silent = true

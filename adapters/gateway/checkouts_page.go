@@ -180,7 +180,15 @@ func (c *Checkouts) Return(ctx context.Context, app merchant.Merchant, p wallet.
 	if len(m.Body) == 0 {
 		m.Raw = Raw{Body: []byte(form.Encode()), MediaType: "application/x-www-form-urlencoded"}
 	}
-	if err := c.hear(ctx, &place{app: app, config: p.Checkout.Config, gateway: p.Gateway}, p, m); err != nil {
+	err = c.hear(ctx, &place{app: app, config: p.Checkout.Config, gateway: p.Gateway}, p, m, 0)
+	if errors.Is(err, errDoubted) { // that the customer is back is all that it says: a webhook, the page that waits and the expiry ask again
+		c.keepRefused(ctx, kept{
+			Merchant: app.ID, Config: p.Checkout.Config, Gateway: p.Gateway, Reason: "return: " + err.Error(),
+			MediaType: m.MediaType, Body: m.Body,
+		})
+		return p, nil
+	}
+	if err != nil {
 		return p, err
 	}
 	return c.ledger.Payment(ctx, p.Merchant, p.Payment)

@@ -24,10 +24,10 @@ type trialMemory struct {
 
 // Types are the types of record that Handle is for.
 func (*Checkouts) Types() []string {
-	return []string{"payin.created", "payin.failed", "payin.expired"}
+	return []string{"payin.created", "payin.succeeded", "payin.failed", "payin.expired"}
 }
 
-// Handle takes note of a record of the log: of a trial order that was made, and of one that was not paid. Others are ignored. It may be called
+// Handle takes note of a record of the log: of a trial order that was made, and of payins that have ended. Others are ignored. It may be called
 // with the same record any number of times. An error is a store's, or (Permanent) a record that cannot be read.
 func (c *Checkouts) Handle(ctx context.Context, r eventstore.Record) error {
 	switch r.Type {
@@ -48,7 +48,12 @@ func (c *Checkouts) Handle(ctx context.Context, r eventstore.Record) error {
 			return unreadable{err}
 		}
 		return c.jobs.Put(ctx, work.Job{Kind: TrialJobs, Key: made.Payment, Due: made.ExpiresAt.Add(c.o.TrialGrace), Payload: memory})
-	case "payin.failed", "payin.expired":
+	case "payin.succeeded", "payin.failed": // a refused try does not end a trial: its customer may try again on the page that is open
+		return c.handleLate(ctx, r)
+	case "payin.expired":
+		if err := c.handleLate(ctx, r); err != nil {
+			return err
+		}
 		j, found, err := c.jobs.Find(ctx, TrialJobs, r.Subject)
 		if err != nil || !found {
 			return err
@@ -108,6 +113,9 @@ func (c *Checkouts) failTrial(ctx context.Context, j work.Job) (over bool, err e
 			why = "the gateway has made no order of it"
 		}
 	default:
+		if c.clock().Before(p.ExpiresAt.Add(c.o.TrialGrace)) {
+			return false, nil // another try may still succeed
+		}
 		why = "the payment failed: " + p.Reason
 	}
 	return true, c.endTrial(ctx, &p, false, why)
@@ -152,14 +160,15 @@ func (c *Checkouts) endTrial(ctx context.Context, p *wallet.Payment, passed bool
 // pruneGap is between two rounds that delete kept messages for their age.
 const pruneGap = time.Hour
 
-// Run tries early messages again, ends trial orders and deletes old messages until ctx is done; then it waits for what it began and returns nil.
+// Run tries early messages again, ends trial orders, asks about payins that have ended and deletes old messages until ctx is done; then it waits for what it began and returns nil.
 func (c *Checkouts) Run(ctx context.Context) error {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
-	options := work.Options{Concurrency: 4, Lease: c.o.Lease, Grace: inboundTimeout, Clock: c.clock, Log: c.log}
+	options := work.Options{Concurrency: maxEarly, Lease: c.o.Lease, Grace: inboundTimeout, Clock: c.clock, Log: c.log}
 	parts := []func() error{
 		func() error { return work.Run(ctx, c.jobs, EarlyJobs, options, c.early) },
 		func() error { return work.Run(ctx, c.jobs, TrialJobs, options, c.trial) },
+		func() error { return work.Run(ctx, c.jobs, LateJobs, options, c.late) },
 		func() error { c.prune(ctx); return nil },
 	}
 	ended := make(chan error, len(parts))

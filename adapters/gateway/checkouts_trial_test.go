@@ -117,6 +117,22 @@ func TestTrialReturnThenWebhook(t *testing.T) {
 	}
 }
 
+// A card that is declined does not end a trial: its customer tries again, on the page that is still open.
+func TestTrialPassesAtASecondTry(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, migrations.SQLite)
+	engine := s.checkouts()
+	p := s.begins(engine)
+	refused := gateway.Message{OrderID: p.Checkout.Order, Payment: &gateway.Payment{PaymentID: "pay_1", Reason: "declined"}}
+	if status := s.hooked(engine, refused); status != http.StatusOK || s.payment(p.Payment).Status != wallet.Failed {
+		t.Fatal(status)
+	}
+	s.hears(engine)
+	if status := s.hooked(engine, success(p, "pay_2")); status != http.StatusOK || !s.tried().Tried() || s.payment(p.Payment).Status != wallet.Success {
+		t.Errorf("%d: %+v", status, s.tried())
+	}
+}
+
 func TestTrialFails(t *testing.T) {
 	t.Parallel()
 	s := newShop(t, migrations.SQLite)
@@ -137,6 +153,11 @@ func TestTrialFails(t *testing.T) {
 			if status := s.hooked(engine, m); status != http.StatusOK {
 				t.Fatal(status)
 			}
+			s.hears(engine)
+			if s.tried().Trial != p.Payment {
+				t.Fatalf("a refused try has ended it: %+v", s.tried())
+			}
+			s.pass(33 * time.Minute)
 		}, "the payment failed: other"},
 		"another amount": {func(p wallet.Payment) {
 			m := success(p, "pay_"+p.Payment)
@@ -151,6 +172,9 @@ func TestTrialFails(t *testing.T) {
 		p := s.begins(engine)
 		c.ends(p)
 		s.hears(engine)
+		if _, err := gateway.StepJobs(t.Context(), s.jobs, gateway.TrialJobs, s.now(), engine.TrialHandler(), func() bool { return false }); err != nil {
+			t.Fatal(err)
+		}
 		if g := s.tried(); g.Credentials != merchant.StepFailed || g.Failure != c.why {
 			t.Errorf("%s: %+v", what, g)
 		}

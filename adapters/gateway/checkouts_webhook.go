@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
+	"time"
 
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/merchant"
@@ -47,6 +49,12 @@ func (c *Checkouts) webhook(w http.ResponseWriter, r *http.Request) {
 		answer(w, http.StatusBadRequest, "the body cannot be read")
 		return
 	}
+	done, free := c.shares.take(name)
+	if !free {
+		answer(w, http.StatusServiceUnavailable, "try again")
+		return
+	}
+	defer done()
 	select {
 	case c.slots <- struct{}{}:
 		defer func() { <-c.slots }()
@@ -140,9 +148,9 @@ func (c *Checkouts) later(gateway string, err error) (int, string) {
 func (c *Checkouts) takeAll(ctx context.Context, at *place, messages []Message, evidence kept) (int, string) {
 	var early []Message
 	for _, m := range messages {
-		switch err := c.take(ctx, at, m, false); {
-		case errors.Is(err, errEarly):
-			early = append(early, m)
+		switch err := c.take(ctx, at, m, 0); {
+		case errors.Is(err, errEarly), errors.Is(err, errDoubted):
+			early, evidence.Reason = append(early, m), err.Error()
 		case err != nil:
 			return c.later(at.gateway, err)
 		default:
@@ -150,7 +158,7 @@ func (c *Checkouts) takeAll(ctx context.Context, at *place, messages []Message, 
 		}
 	}
 	if len(early) > 0 {
-		evidence.Reason, evidence.Messages = "the order is not known", early
+		evidence.Messages = early
 		if err := c.keepEarly(ctx, evidence); err != nil {
 			return c.later(at.gateway, err)
 		}
@@ -162,9 +170,10 @@ func (c *Checkouts) takeAll(ctx context.Context, at *place, messages []Message, 
 // errEarly: the message is about an order that is not known, or not yet.
 var errEarly = errors.New("the order is not known")
 
-// take brings one verified message of a webhook into the ledger. errEarly when what it is about is not known; last says that it is not waited
-// for any more: then a message that names a payin is noted with it.
-func (c *Checkouts) take(ctx context.Context, at *place, m Message, last bool) error {
+// take brings one verified message of a webhook into the ledger, age after it came. errEarly when what it is about is not known, errDoubted when its company does
+// not know what it says. Neither is waited for any more in the end: then a message that names a payin is noted with it.
+func (c *Checkouts) take(ctx context.Context, at *place, m Message, age time.Duration) error {
+	last := age >= c.o.EarlyFor
 	if m.Refund != nil {
 		return c.takeRefund(ctx, at, m, last)
 	}
@@ -181,7 +190,7 @@ func (c *Checkouts) take(ctx context.Context, at *place, m Message, last bool) e
 		}
 		return c.anomaly(ctx, at, p, m, "is about an order that was never recorded")
 	}
-	if err := c.hear(ctx, at, p, m); err != nil {
+	if err := c.hear(ctx, at, p, m, age); err != nil {
 		return err
 	}
 	return c.passTrial(ctx, at, p, m)
@@ -279,7 +288,9 @@ func (c *Checkouts) report(ctx context.Context, at *place, p wallet.Payment, m M
 	case m.Payment != nil:
 		err = c.payment(ctx, p, at.gateway, m.ID, *m.Payment, m.raws()...)
 	case m.Dispute != nil:
-		err = c.dispute(ctx, p, at.gateway, m.ID, *m.Dispute, m.Raw)
+		raws := m.raws()
+		slices.Reverse(raws) // the same answer to several messages counts once
+		err = c.dispute(ctx, p, at.gateway, m.ID, *m.Dispute, raws...)
 	case m.Approved && p.Status != wallet.Success:
 		err = c.collect(ctx, &at.app, p, false)
 	}
@@ -304,8 +315,23 @@ func contradiction(at *place, p *wallet.Payment, m *Message) string {
 		return "is in " + m.Payment.Currency
 	case m.Payment != nil && (m.Payment.PaymentID == "" || len(m.Payment.PaymentID) > maxID):
 		return "has no id by which it could be known again"
+	case m.Dispute != nil && !collectedBy(p, m.Dispute.PaymentID):
+		return "is about payment " + m.Dispute.PaymentID + ", which is none of this payin"
 	}
 	return ""
+}
+
+// collectedBy reports whether a payin was paid by a payment, or it is not said which.
+func collectedBy(p *wallet.Payment, id string) bool {
+	if id == "" || id == p.PaymentID {
+		return true
+	}
+	for _, s := range p.Suspense {
+		if s.PaymentID == id {
+			return true
+		}
+	}
+	return false
 }
 
 // anomaly notes a message that cannot be booked with its payin. When the payin takes no more notes, it is kept among the unmatched.

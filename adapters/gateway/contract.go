@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/domain/money"
+	"github.com/khata-ledger/khata/domain/wallet"
 )
 
 // Gateway is an adapter to one bank or payment company: everything that the ledger needs of it. The comments of the
@@ -150,6 +151,12 @@ type Dispute struct {
 	RespondBy time.Time
 	Inquiry   bool // the customer's bank only asks: nothing is to be held
 	At        time.Time
+	Hearsay   bool `json:"-"` // nobody has confirmed it: it may hold money, and lets none go
+}
+
+// ended tells that the claim is told to be over: then money that it holds goes somewhere.
+func (d *Dispute) ended() bool {
+	return d.Status != string(wallet.DisputeOpen) && d.Status != string(wallet.DisputeReview)
 }
 
 // Message is one verified statement of a callback: about a transfer, a payment or a dispute.

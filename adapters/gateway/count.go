@@ -21,7 +21,7 @@ const (
 	CountOrderRefused  Event = "order_refused"  // definitely not made
 	CountOrderUnknown  Event = "order_unknown"  // attempts without an answer
 	CountPaused        Event = "paused"         // pauses of gateway configurations that keep failing
-	CountCallbackEarly Event = "callback_early" // verified messages about an order that is not known, or not yet
+	CountCallbackEarly Event = "callback_early" // verified messages about what is not known, or not yet
 	CountUnmatched     Event = "unmatched"      // those of them that were kept in the end
 	CountReturnRefused Event = "return_refused" // what browsers brought back and could not be verified
 	CountNotKept       Event = "not_kept"       // refused messages that came too fast to be kept

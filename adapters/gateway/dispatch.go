@@ -220,7 +220,7 @@ func (d *Dispatcher) Run(ctx context.Context) error {
 
 func (d *Dispatcher) runGateway(ctx context.Context, kind string, route Route, concurrency int) error {
 	options := work.Options{
-		Concurrency: concurrency, Lease: d.lease, Grace: route.Policy.SendTimeout + 5*time.Second,
+		Concurrency: concurrency, Lease: d.lease, Grace: grace(route.Policy.SendTimeout),
 		Clock: d.clock, Log: d.log,
 	}
 	for ctx.Err() == nil {

@@ -101,18 +101,21 @@
 //     not fit is noted as an anomaly, with the message as evidence; neither is sent again.
 //   - Where the app knows what messages are signed with (Spec.Hearsay), what a webhook, a return or an early message says of a payment has the company asked:
 //     its answer is booked, with message and answer as evidence. No answer: nothing is booked, and the message comes again. Not known there, or otherwise:
-//     noted. What is booked already is compared with the books. Refunds are asked about likewise; one that is not definite there is left to its job.
-//   - Disputes are believed as they are told, by such a company too: what they hold is the app's own money. One that is told to be won or closed lets it go: an app that signs that to
-//     itself has it before the company has decided.
+//     asked again for a while, since a message may be ahead of the company's list, and then noted. What is booked already is compared with the books. Refunds
+//     are asked about likewise; one that is not definite there is left to its job.
+//   - So are disputes. Where the company will not tell (DisputeTeller), a message holds what it claims, and lets nothing go: that takes a person.
+//   - What has ended is asked about again (LateJobs), at growing gaps for a day, or once when it is paid: the company's page takes what is paid whenever it is.
 //   - The way by which a payment is told does not matter: webhook, return, refresh and expiry report the same payment under the same key.
 //   - A return that is not signed proves nothing: the gateway is asked.
-//   - A refusal of the company ends a payin when a webhook, a signed return or its expiry tells it. A page that only waits does not end it.
+//   - A refusal of the company ends a payin when a webhook, a signed return or its expiry tells it. A page that only waits does not end it. It does not end a
+//     trial: its customer may try again.
 //
 // # A message's states
 //
 //	verified ---> (confirmed, where that takes a question) ---> booked, or noted with its payin
 //	    \
-//	     order not known ---> early ---> booked, or noted                       (tried again with growing gaps)
+//	     order not known,
+//	     or not confirmed --> early ---> booked, or noted                       (tried again with growing gaps)
 //	                            |
 //	                            +------> unmatched, after EarlyFor; noted, where it is a refund of a known order that nobody here has asked for
 //	not believed -------------> refused

@@ -5,6 +5,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"maps"
+	"slices"
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
@@ -16,12 +18,15 @@ import (
 // ExpiryJobs is the kind of the jobs that end payins whose time is over.
 const ExpiryJobs = "payin.expiry"
 
+// ExpiryJobsOf is the kind of those that ask a gateway: see Expiry.AskOrders.
+func ExpiryJobsOf(gateway string) string { return ExpiryJobs + ":" + gateway }
+
 // ExpiryPolicy says how a payin is ended.
 type ExpiryPolicy struct {
 	InquiryTimeout time.Duration // of one question to the gateway; default 10 s
 	Inquiries      int           // questions without an answer before the payin expires anyway; default 3
 	Gap            time.Duration // between them; default 5 s
-	Concurrency    int           // default 8
+	Concurrency    int           // of each kind of jobs; default 8
 }
 
 func (p ExpiryPolicy) withDefaults() ExpiryPolicy {
@@ -47,6 +52,7 @@ type Expiry struct {
 	jobs     *work.Store
 	gateways map[string]Payins
 	orders   Orders
+	apart    []string // gateways that have workers of their own
 	policy   ExpiryPolicy
 	lease    time.Duration
 }
@@ -57,8 +63,32 @@ type Orders interface {
 	Collect(ctx context.Context, p wallet.Payment) (Payments, error)
 }
 
-// AskOrders has payins that are paid at a checkout asked about there. Call it before Run.
-func (e *Expiry) AskOrders(o Orders) { e.orders = o }
+// AskOrders has payins that are paid at a checkout asked about there. Call it before Run. The companies that are named, and then each bank too, are asked by workers of
+// their own: one that hangs holds up nobody else's payins. A job moves to them when its payin's time is over, since the gateway may not have been chosen before.
+func (e *Expiry) AskOrders(o Orders, companies ...string) {
+	e.orders = o
+	if e.apart = companies; len(companies) > 0 {
+		e.apart = slices.Concat(companies, slices.Sorted(maps.Keys(e.gateways)))
+	}
+}
+
+// Kinds are the kinds of its jobs.
+func (e *Expiry) Kinds() []string {
+	kinds := []string{ExpiryJobs}
+	for _, gateway := range e.apart {
+		kinds = append(kinds, ExpiryJobsOf(gateway))
+	}
+	return kinds
+}
+
+// place is the kind of the job of a payin whose time is over.
+func (e *Expiry) place(p *wallet.Payment) string {
+	asksNobody := atCheckout(p) && p.Checkout.Order == ""
+	if asksNobody || !slices.Contains(e.apart, p.Gateway) {
+		return ExpiryJobs
+	}
+	return ExpiryJobsOf(p.Gateway)
+}
 
 // NewExpiry makes it.
 func NewExpiry(l Ledger, jobs *work.Store, gateways []Payins, policy ExpiryPolicy, o Options) *Expiry {
@@ -143,11 +173,33 @@ func (e *Expiry) Recover(ctx context.Context, pending PendingPayments) error {
 
 // Run ends payins until ctx is done; then it waits for what it began and returns nil.
 func (e *Expiry) Run(ctx context.Context) error {
-	return work.Run(ctx, e.jobs, ExpiryJobs, work.Options{
-		Concurrency: e.policy.Concurrency, Lease: e.lease, Grace: e.policy.InquiryTimeout + 5*time.Second,
-		Clock: e.clock, Log: e.log,
-	}, e.expire)
+	ctx, cancel := context.WithCancel(ctx)
+	defer cancel()
+	kinds := e.Kinds()
+	ended := make(chan error, len(kinds))
+	for _, kind := range kinds {
+		go func() {
+			ended <- work.Run(ctx, e.jobs, kind, work.Options{
+				Concurrency: e.policy.Concurrency, Lease: e.lease, Grace: grace(e.policy.InquiryTimeout), Clock: e.clock, Log: e.log,
+			}, e.expire)
+		}()
+	}
+	var errs []error
+	for range kinds {
+		if err := <-ended; err != nil {
+			errs = append(errs, err)
+			cancel() // half of it ends no payins
+		}
+	}
+	return errors.Join(errs...)
 }
+
+// maxGrace is the longest that a stop waits for a gateway. A call that is cut off then is one without an answer, as if the process had been
+// killed: what has become of it is asked for after the next start.
+const maxGrace = 12 * time.Second
+
+// grace is how long a stop waits for a call.
+func grace(timeout time.Duration) time.Duration { return min(timeout+5*time.Second, maxGrace) }
 
 // expire handles the job of one payin.
 func (e *Expiry) expire(ctx context.Context, j work.Job) work.Outcome {
@@ -167,6 +219,12 @@ func (e *Expiry) expire(ctx context.Context, j work.Job) work.Outcome {
 		return work.Finish()
 	case e.clock().Before(p.ExpiresAt):
 		return work.Again(p.ExpiresAt, nil)
+	}
+	if kind := e.place(&p); kind != j.Kind {
+		if err := e.jobs.Put(ctx, work.Job{Kind: kind, Key: j.Key, Due: e.clock(), Payload: m.bytes()}); err != nil {
+			return e.putOff(j, m, err)
+		}
+		return work.Finish()
 	}
 	if err := e.ask(ctx, p, j.Key); err != nil {
 		if refusal(err) {

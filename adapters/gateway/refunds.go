@@ -181,7 +181,7 @@ func (f *Refunder) Run(ctx context.Context) error {
 	for name, route := range f.routes {
 		go func() {
 			err := work.Run(ctx, f.jobs, RefundJobs(name), work.Options{
-				Concurrency: route.Policy.Concurrency, Lease: f.lease, Grace: route.Policy.CallTimeout + 5*time.Second, Clock: f.clock, Log: f.log,
+				Concurrency: route.Policy.Concurrency, Lease: f.lease, Grace: grace(route.Policy.CallTimeout), Clock: f.clock, Log: f.log,
 			}, f.serve)
 			if err != nil {
 				err = fmt.Errorf("refunds of %q: %w", name, err)

@@ -84,8 +84,8 @@ func (r *reporter) note(ctx context.Context, p wallet.Payment, gateway, request,
 	}, gateway, request, raw...)
 }
 
-// dispute reports what a gateway says of a claim on a payin.
-func (r *reporter) dispute(ctx context.Context, p wallet.Payment, gateway, request string, d Dispute, raw Raw) error {
+// dispute reports what a gateway says of a claim on a payin. It is known by the first of the raw messages that say so.
+func (r *reporter) dispute(ctx context.Context, p wallet.Payment, gateway, request string, d Dispute, raw ...Raw) error {
 	amount, err := money.Parse(d.Amount, p.Currency)
 	if err != nil {
 		return fmt.Errorf("%w: amount of dispute %s: %w", ErrMalformed, d.Case, err)
@@ -102,8 +102,9 @@ func (r *reporter) dispute(ctx context.Context, p wallet.Payment, gateway, reque
 	}
 	return r.submit(ctx, p, wallet.ReportDispute{
 		Base: wallet.Base{Of: p.Of, At: at}, Gateway: gateway, Case: d.Case, PaymentID: d.PaymentID, Dispute: newID("dsp_"), Phase: wallet.Phase(d.Phase),
-		Reason: d.Reason, Status: d.Status, Amount: amount, Fee: fee, RespondBy: d.RespondBy, Unheld: d.Inquiry, Message: digest(raw.Body),
-	}, gateway, request, raw)
+		Reason: d.Reason, Status: d.Status, Amount: amount, Fee: fee, RespondBy: d.RespondBy, Unheld: d.Inquiry, Hearsay: d.Hearsay,
+		Message: digest(raw[0].Body),
+	}, gateway, request, raw...)
 }
 
 // submit carries the command out; that its dedupe key is taken means that the statement is in the log already.

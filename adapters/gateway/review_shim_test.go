@@ -42,6 +42,9 @@ func (c *Checkouts) EarlyHandler() Stepper { return c.early }
 // TrialHandler handles a job of TrialJobs.
 func (c *Checkouts) TrialHandler() Stepper { return c.trial }
 
+// LateHandler handles a job of LateJobs.
+func (c *Checkouts) LateHandler() Stepper { return c.late }
+
 // ExpiryHandler handles a job of ExpiryJobs.
 func (e *Expiry) ExpiryHandler() Stepper { return e.expire }
 

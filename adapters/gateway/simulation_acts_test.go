@@ -152,12 +152,13 @@ func (s *simulation) work() {
 	run(gateway.RefundJobs("fake"), s.refunds.RefundHandler())
 	run(gateway.RefundJobs("spare"), s.refunds.RefundHandler())
 	run(gateway.EarlyJobs, s.engine.EarlyHandler())
+	run(gateway.LateJobs, s.engine.LateHandler())
 }
 
 // loseWork loses work storage with all that it remembers: jobs, kept messages, and how far the log was read.
 func (s *simulation) loseWork() {
 	ctx := s.t.Context()
-	for _, kind := range []string{gateway.ExpiryJobs, gateway.EarlyJobs, gateway.TrialJobs, gateway.RefundJobs("fake"), gateway.RefundJobs("spare")} {
+	for _, kind := range []string{gateway.ExpiryJobs, gateway.EarlyJobs, gateway.TrialJobs, gateway.LateJobs, gateway.RefundJobs("fake"), gateway.RefundJobs("spare")} {
 		held, err := s.base.jobs.Lease(ctx, kind, s.at.Add(100*365*24*time.Hour), work.MaxLease, time.Minute)
 		for _, j := range held {
 			err = errors.Join(err, s.base.jobs.Done(ctx, j))
@@ -210,7 +211,7 @@ func (s *simulation) act() {
 	case kind < 52:
 		if len(s.queue) > 0 {
 			h := s.queue[s.r.IntN(len(s.queue))]
-			if s.chance(6) && s.payable(h.payin) {
+			if s.chance(12) && s.losable(h.payin) {
 				s.say("lost %s", h.body)
 				h.handled, h.pay.lost = true, true
 			} else {
@@ -245,13 +246,20 @@ func (s *simulation) act() {
 	s.queue = slices.DeleteFunc(s.queue, func(h *hooked) bool { return h.handled })
 }
 
-// payable reports whether a payin can still be paid in time: then its expiry will ask for what was not told.
-func (s *simulation) payable(id string) bool {
+// losable reports whether a message about a payment may be lost for ever: somebody will ask for what it told, when the payin expires or behind its end.
+func (s *simulation) losable(id string) bool {
 	if id == "" {
 		return false
 	}
 	p := s.payment(id)
-	return (p.Status == wallet.Pending || p.Status == wallet.Failed) && s.at.Before(p.ExpiresAt)
+	last := p.ExpiresAt
+	if p.UpdatedAt.After(last) {
+		last = p.UpdatedAt
+	}
+	if p.Status == wallet.Success {
+		return s.at.Before(last.Add(time.Hour))
+	}
+	return s.at.Before(last.Add(24 * time.Hour))
 }
 
 // give refunds something, or settles a payment in suspense.
@@ -338,6 +346,10 @@ func (s *simulation) rest() {
 		s.settle(configA)
 		s.settle(configB)
 		s.at = s.at.Add(7 * time.Minute)
+		s.work()
+	}
+	for range 12 { // until nobody is asked about what ended
+		s.at = s.at.Add(5 * time.Hour)
 		s.work()
 	}
 }

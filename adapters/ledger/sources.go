@@ -88,27 +88,6 @@ func (l *Ledger) Sources(ctx context.Context) ([]string, error) {
 	return names, nil
 }
 
-// Holders returns the positions of the records that hold dedupe keys, in whichever partition; keys that are free are left out.
-func (l *Ledger) Holders(ctx context.Context, keys []string) (map[string]eventstore.Position, error) {
-	found := map[string]eventstore.Position{}
-	for p := range l.partitions {
-		head, err := l.log.Head(ctx, p)
-		if err != nil {
-			return nil, fmt.Errorf("looking up %d dedupe keys: %w", len(keys), err)
-		}
-		for part := range slices.Chunk(keys, lookupPage) {
-			seqs, err := l.log.Lookup(ctx, p, head.Seq, part)
-			if err != nil {
-				return nil, fmt.Errorf("looking up %d dedupe keys: %w", len(keys), err)
-			}
-			for key, seq := range seqs {
-				found[key] = eventstore.Position{Partition: p, Seq: seq}
-			}
-		}
-	}
-	return found, nil
-}
-
 // breakTimeline is Timeline of a break: what people have decided of it, and what was posted to the books for it, in the order of recording. They may
 // stand in two partitions.
 func (l *Ledger) breakTimeline(ctx context.Context, id string, each func(Moment) error) error {
@@ -137,6 +116,3 @@ func (l *Ledger) breakTimeline(ctx context.Context, id string, each func(Moment)
 	}
 	return nil
 }
-
-// lookupPage is how many keys are looked up at once.
-const lookupPage = 1000

@@ -8,7 +8,6 @@ import (
 	"time"
 
 	"github.com/khata-ledger/khata/domain"
-	"github.com/khata-ledger/khata/domain/books"
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/reconcile"
 	"github.com/khata-ledger/khata/eventstore"
@@ -151,9 +150,6 @@ func (s *Service) question(ctx context.Context, src *reconcile.Source, opts RunO
 	if err != nil {
 		return nil, nil, err
 	}
-	if err := s.gatewayIDs(ctx, src, q.Entries); err != nil {
-		return nil, nil, err
-	}
 	if src.Against != "" {
 		err = s.on(ctx, src.Against, func(of *reconcile.Source) error {
 			q.Groups = of.Groups(opts.Upto)
@@ -201,47 +197,6 @@ func (s *Service) entry(account string, l *projections.StatementLine) reconcile.
 		UTR: strings.ToUpper(strings.TrimSpace(l.UTR)), Gateway: l.BankReference, Transaction: l.Transaction,
 		References: [2]string{l.Reference, l.TxnRef}, Tail: l.AccountLast4,
 	}
-}
-
-// gatewayIDs fills in the gateways' own ids of payments, for lines that no UTR will match: the log knows by its dedupe keys which record has which id.
-func (s *Service) gatewayIDs(ctx context.Context, src *reconcile.Source, entries []reconcile.Entry) error {
-	known := map[string]bool{}
-	for i := range entries {
-		known[entries[i].UTR] = true
-	}
-	var keys []string
-	id := map[string]string{} // by key
-	for _, l := range src.Items {
-		if l.Match != nil || l.Gateway == "" || l.UTR != "" && known[l.UTR] {
-			continue
-		}
-		for _, account := range src.Books {
-			if a, _ := books.ParseAccount(account); a.Owner != "" {
-				key := "payment:" + a.Owner + ":" + l.Gateway
-				if id[key] == "" {
-					keys, id[key] = append(keys, key), l.Gateway
-				}
-			}
-		}
-	}
-	if len(keys) == 0 {
-		return nil
-	}
-	held, err := s.log.Holders(ctx, keys)
-	if err != nil {
-		return err
-	}
-	at := map[eventstore.Position]string{}
-	for key, p := range held {
-		at[p] = id[key]
-	}
-	for i := range entries {
-		p := entries[i].Place
-		if gateway := at[eventstore.Position{Partition: p.Partition, Seq: p.Seq}]; gateway != "" {
-			entries[i].Gateway = gateway
-		}
-	}
-	return nil
 }
 
 // status asks what the ledger says of payments that lines name, and that have no entry.

@@ -26,8 +26,6 @@ type Log interface {
 	EachOfSource(ctx context.Context, name string, after int64, f func(r *eventstore.Record, e reconcile.Event) error) error
 	// Sources returns the names of all sources.
 	Sources(ctx context.Context) ([]string, error)
-	// Holders returns the positions of the records that hold dedupe keys.
-	Holders(ctx context.Context, keys []string) (map[string]eventstore.Position, error)
 }
 
 // Poster posts what settles a break. Either posts once for one id, however often it is asked, and returns the position of the record.

@@ -154,7 +154,7 @@ func (c *appCreate) Run(ctx context.Context, t *terminal) error {
 	}
 	n := ops.NewApp{Name: c.Name, UserID: c.User, Mode: c.Mode, Currencies: c.Currency, Domains: c.Domain}
 	for _, path := range c.Plan {
-		plan, err := readPlan(path)
+		plan, err := readPlanAs(path, fee.ParseAppPlan)
 		if err != nil {
 			return err
 		}
@@ -348,7 +348,7 @@ func (c *appCurrencySet) Run(ctx context.Context, t *terminal) error {
 	var plan fee.Plan
 	if c.Plan != "" {
 		var err error
-		if plan, err = readPlan(c.Plan); err != nil {
+		if plan, err = readPlanAs(c.Plan, fee.ParseAppPlan); err != nil {
 			return err
 		}
 	}

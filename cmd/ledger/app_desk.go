@@ -8,6 +8,8 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
+	mathrand "math/rand/v2"
 	"slices"
 	"strings"
 	"time"
@@ -21,6 +23,7 @@ import (
 	"github.com/khata-ledger/khata/domain/money"
 	"github.com/khata-ledger/khata/domain/wallet"
 	"github.com/khata-ledger/khata/eventstore"
+	"github.com/khata-ledger/khata/eventstore/executor"
 	"github.com/khata-ledger/khata/eventstore/vault"
 )
 
@@ -45,7 +48,7 @@ type appDesk struct {
 // idTries is how often an id is made anew when it is taken: chance takes none twice.
 const idTries = 5
 
-// Create makes an app with its first credentials.
+// Create makes an app with its first credentials: once for one Idempotency-Key, whose app has an id that follows from it.
 func (d *appDesk) Create(ctx context.Context, n ops.NewApp, o eventstore.Origin) (ops.Credentials, error) {
 	currencies, err := appCurrencies(n.Currencies, n.Plans)
 	if err != nil {
@@ -57,6 +60,9 @@ func (d *appDesk) Create(ctx context.Context, n ops.NewApp, o eventstore.Origin)
 	}
 	for try := 1; ; try++ {
 		app := newAlnum("ap_")
+		if o.IdempotencyKey != "" {
+			app = alnum("ap_", mathrand.NewChaCha8(sha256.Sum256([]byte(fmt.Sprint(try, " app ", o.IdempotencyKey)))))
+		}
 		key, secret, err := d.newPair(ctx, n.Mode, at)
 		if err != nil {
 			return ops.Credentials{}, err
@@ -71,11 +77,28 @@ func (d *appDesk) Create(ctx context.Context, n ops.NewApp, o eventstore.Origin)
 				continue
 			}
 		}
+		var before *executor.DuplicateError
+		if errors.As(err, &before) && o.IdempotencyKey != "" && before.Key == o.IdempotencyKey {
+			if err := d.vault.DeleteSecret(ctx, webhook.SecretName(key.ID)); err != nil {
+				return ops.Credentials{}, err
+			}
+			return d.created(ctx, app)
+		}
 		if err != nil {
 			return ops.Credentials{}, kspayError(errors.Join(err, d.vault.DeleteSecret(ctx, webhook.SecretName(key.ID))))
 		}
 		return ops.Credentials{App: app, UserID: user, AccessKey: key.AccessKey, SecretKey: secret, At: at}, nil
 	}
+}
+
+// created is what is told of an app that was made before: its newest credentials, without the secret key, which nobody has any more.
+func (d *appDesk) created(ctx context.Context, app string) (ops.Credentials, error) {
+	m, err := d.app(ctx, app)
+	if err != nil {
+		return ops.Credentials{}, err
+	}
+	key := m.Keys[len(m.Keys)-1] // it was made with one
+	return ops.Credentials{App: app, UserID: m.App.UserID, AccessKey: key.AccessKey, At: key.CreatedAt}, nil
 }
 
 // appCurrencies joins the currencies of a new app with their plans.
@@ -284,12 +307,15 @@ func (d *appDesk) WebhookURL(name, app, config string) string {
 }
 
 // newAlnum makes an id of the KS Pay API: the prefix, and random letters and digits.
-func newAlnum(prefix string) string {
+func newAlnum(prefix string) string { return alnum(prefix, rand.Reader) }
+
+// alnum makes an id of what a source gives, which never ends nor fails.
+func alnum(prefix string, source io.Reader) string {
 	const letters = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz"
 	id := []byte(prefix)
 	for len(id) < len(prefix)+merchant.IDLength(prefix) {
 		var b [1]byte
-		rand.Read(b[:]) //nolint:errcheck // documented never to fail
+		source.Read(b[:]) //nolint:errcheck // documented never to fail
 		if i := int(b[0] & 63); i < len(letters) {
 			id = append(id, letters[i])
 		}

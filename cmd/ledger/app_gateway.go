@@ -4,12 +4,14 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"fmt"
 	"io"
 	"maps"
 	"os"
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/khata-ledger/khata/adapters/httpapi/ops"
 	"github.com/khata-ledger/khata/domain/merchant"
@@ -395,10 +397,14 @@ type gatewayTrial struct {
 	gatewayChange
 	Amount   string         `required:"" help:"Amount, such as 1.00; it is really paid." placeholder:"AMOUNT"`
 	Currency money.Currency `help:"Currency; the first that the gateway takes unless given." placeholder:"CODE"`
+	Expiry   time.Duration  `name:"checkout-expiry" default:"30m" help:"How long it can be paid; as for serve."`
 }
 
 // Run starts the trial order.
 func (c *gatewayTrial) Run(ctx context.Context, t *terminal) error {
+	if c.Expiry < time.Second || c.Expiry > maxLife {
+		return fmt.Errorf("--checkout-expiry must be 1s to %s", maxLife)
+	}
 	return c.with(ctx, t, func(d *appDesk, actor string) error {
 		from, err := origin(actor, "app gateway trial", map[string]string{
 			"app": c.ID, "gateway_config": c.Config, "amount": strconv.Quote(c.Amount), "currency": string(c.Currency),
@@ -406,6 +412,7 @@ func (c *gatewayTrial) Run(ctx context.Context, t *terminal) error {
 		if err != nil {
 			return err
 		}
+		d.expiry = c.Expiry
 		trial, err := d.Trial(ctx, c.ID, c.Config, c.Amount, c.Currency, from)
 		if err != nil {
 			return err

@@ -129,6 +129,33 @@ func withOpenDesk(t *testing.T, f func(d *appDesk, app, config string)) {
 	}
 }
 
+// TestCreateOnce: one Idempotency-Key makes one app, and its secret key is told once.
+func TestCreateOnce(t *testing.T) {
+	withOpenDesk(t, func(d *appDesk, _, _ string) {
+		n := ops.NewApp{Name: "Kirana", Mode: merchant.Test}
+		create := func(key string) ops.Credentials {
+			t.Helper()
+			made, err := d.Create(t.Context(), n, eventstore.Origin{Actor: "asha", IdempotencyKey: key})
+			if err != nil {
+				t.Fatal(err)
+			}
+			return made
+		}
+		first, other := create("ops:asha:1"), create("ops:asha:2")
+		again := create("ops:asha:1")
+		if first.App == other.App || first.SecretKey == "" || !merchant.ValidID("ap_", first.App) {
+			t.Errorf("%+v, %+v", first, other)
+		}
+		first.SecretKey = ""
+		if again.App != first.App || again.AccessKey != first.AccessKey || again.UserID != first.UserID || again.SecretKey != "" || !again.At.Equal(first.At) {
+			t.Errorf("again: %+v, want %+v", again, first)
+		}
+		if m, err := d.app(t.Context(), first.App); err != nil || len(m.Keys) != 1 {
+			t.Errorf("%+v, %v", m.Keys, err)
+		}
+	})
+}
+
 // TestProvide: the vault has what the event names and nothing else, whatever a killed process has left there.
 func TestProvide(t *testing.T) {
 	withOpenDesk(t, func(d *appDesk, app, config string) {

@@ -60,13 +60,17 @@ func TestAppSetUpGuards(t *testing.T) {
 	w.refused("amount: must be a plain decimal in INR", gateway("trial", "--amount", "1.005")...)
 	w.refused("13007 invalidCurrencyId", gateway("trial", "--amount", "1", "--currency", "USD")...)
 	w.app(nil, gateway("enable")...)
-	w.app(nil, gateway("trial", "--amount", "1")...)
+	var trial object
+	w.app(&trial, gateway("trial", "--amount", "1", "--checkout-expiry", "90m")...)
+	if until, err := time.Parse(time.RFC3339, trial.text("expires_at")); err != nil || until.Before(time.Now().Add(time.Hour)) {
+		t.Errorf("a trial order of 90 minutes: %v, %v", trial, err)
+	}
 	w.refused("13011 GatewayStatusInVerify", gateway("trial", "--amount", "1")...)
 	w.refused("13011 GatewayStatusInVerify", gateway("reset")...)
 	w.refused("13013 GatewayStatusNotVerifiedCannotDisable", gateway("disable")...)
 	w.refused("13012 GatewayStatusNotVerified", gateway("security")...)
 	w.refused("13010 stepAlreadyCompleted", gateway("credentials", good...)...)
-	// `ledger app gateway trial` makes orders of half an hour; those of the operator API live as long as this server says.
+	// Those of the operator API live as long as this server says.
 	var o object
 	w.ledger(&o, "operator", "create", "--name", "Asha", "--role", "maker")
 	second := w.throughOperators(o.text("api_key"), a, account)

@@ -17,6 +17,8 @@ import (
 	"sync"
 	"testing"
 	"time"
+
+	"github.com/khata-ledger/khata/domain/reconcile"
 )
 
 // TestKSPayInTheBooks: what apps are paid, in currencies of no, two and three decimals, with refunds, a late payment and a dispute, is in every paper that
@@ -73,7 +75,8 @@ func TestKSPayInTheBooks(t *testing.T) {
 	w.wantTrialBalance("INR", "JPY", "KWD")
 	w.papers(a, paid)
 
-	w.settlement("KWD", paid["KWD"])
+	unpaid, _ := w.initiate(a, "c_Kw4dFi7LxV", netBanking, "5.000", "ORDER-lost")
+	w.settlement("KWD", paid["KWD"], unpaid)
 
 	// A copy of the log has the same books.
 	file := filepath.Join(dir, "log.ndjson")
@@ -99,16 +102,17 @@ func TestKSPayInTheBooks(t *testing.T) {
 	w.stop()
 }
 
-// settlement reconciles a settlement file of the payment and the refund of a payin, as the company would write it.
-func (w *world) settlement(currency, tx string) {
+// settlement reconciles a settlement file of the payment and the refund of a payin, as the company would write it, and of a payment of another one that
+// nobody has told of. The first two lines name the company's own ids, and nothing of ours.
+func (w *world) settlement(currency, tx, lost string) {
 	w.t.Helper()
 	var all object
 	w.ledger(&all, "payin", "refunds", tx, "--format", "json")
 	refund := object(all["refunds"].([]any)[0].(map[string]any))
 	day := time.Now().In(time.FixedZone("", 5*3600+1800)).Format(time.DateOnly)
 	for file, text := range map[string]string{
-		"settled.csv": "date,kind,amount,entity,receipt\n" + day + ",payment,12.340," + refund.text("payment_id") + "," + tx + "\n" +
-			day + ",refund,-2.340," + refund.text("refund_id") + "," + refund.text("id") + "\n",
+		"settled.csv": "date,kind,amount,entity,receipt\n" + day + ",payment,12.340," + refund.text("payment_id") + ",\n" +
+			day + ",refund,-2.340," + refund.text("refund_id") + ",\n" + day + ",payment,5.000,pay_lost," + lost + "\n",
 		"settled.yaml": "columns: {date: date, amount: amount, gateway_id: entity, reference: receipt}\n",
 	} {
 		if err := os.WriteFile(filepath.Join(w.dir, file), []byte(text), 0o600); err != nil {
@@ -118,9 +122,14 @@ func (w *world) settlement(currency, tx string) {
 	w.ledger(nil, "reconcile", "source", "razorpay", "--kind", "settlement", "--account", "acc", "--books", "gateway:razorpay:receivable", "--currency", currency)
 	w.ledger(nil, "reconcile", "import", "settled.csv", "--source", "razorpay", "--map", "settled.yaml")
 	var found ran
-	w.ledger(&found, "reconcile", "run", "--json")
-	if r := found.Sources[0]; r.Matched != 2 || r.Opened != 0 || len(r.Open) != 0 {
+	w.ledger(&found, "reconcile", "run", "--grace", "0d", "--json")
+	if r := found.Sources[0]; r.Matched != 2 || r.Passes[reconcile.PassGateway] != 2 || r.Opened != 1 || r.Open[reconcile.StatusDiffers] != 1 {
 		w.t.Errorf("the run: %+v; %v", r, refund)
+	}
+	var open breaks
+	w.ledger(&open, "reconcile", "breaks", "--format", "json")
+	if b := open.Breaks; len(b) != 1 || b[0].Transaction != lost || b[0].Amount != "5.000" || !strings.Contains(b[0].Detail, "the ledger says pending") {
+		w.t.Errorf("breaks: %+v", b)
 	}
 }
 

@@ -194,13 +194,16 @@ func prefixes(ranges []addressRange) []netip.Prefix {
 	return out
 }
 
-// readPlan reads a fee plan.
-func readPlan(path string) (fee.Plan, error) {
+// readPlan reads a merchant's fee plan.
+func readPlan(path string) (fee.Plan, error) { return readPlanAs(path, fee.ParsePlan) }
+
+// readPlanAs reads a fee plan by its form.
+func readPlanAs(path string, parse func([]byte) (fee.Plan, error)) (fee.Plan, error) {
 	text, err := readBounded(path, fee.MaxPlanBytes)
 	if err != nil {
 		return fee.Plan{}, err
 	}
-	plan, err := fee.ParsePlan(text)
+	plan, err := parse(text)
 	if err != nil {
 		return fee.Plan{}, fmt.Errorf("%s: %w", path, err)
 	}

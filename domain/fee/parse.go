@@ -22,7 +22,14 @@ const MaxPlanBytes = 64 << 10
 // ParsePlan reads a plan as a person writes it, and validates it. Unknown fields are refused, since a misspelt "cap" would
 // cost money; figures are numbers or strings in plain decimal form; "version" may be absent and is then 1, "currency" INR.
 // Every refusal is domain.Invalid and names the field by its path.
-func ParsePlan(data []byte) (Plan, error) {
+func ParsePlan(data []byte) (Plan, error) { return parsePlan(data, object.required) }
+
+// ParseAppPlan reads the plan of a currency of an app, as ParsePlan does. An app is paid: "payout" may be absent, and payouts cost nothing then.
+func ParseAppPlan(data []byte) (Plan, error) {
+	return parsePlan(data, func(root object, name string) json.RawMessage { return root.fields[name] })
+}
+
+func parsePlan(data []byte, payout func(root object, name string) json.RawMessage) (Plan, error) {
 	if len(data) > MaxPlanBytes {
 		return Plan{}, domain.InvalidField("plan", fmt.Sprintf("is longer than %d bytes", MaxPlanBytes))
 	}
@@ -33,7 +40,7 @@ func ParsePlan(data []byte) (Plan, error) {
 	root.value("version", &p.Version)
 	root.value("currency", &p.Currency)
 	p.Payin = r.tariff("payin", root.required("payin"))
-	p.Payout = r.tariff("payout", root.required("payout"))
+	p.Payout = r.tariff("payout", payout(root, "payout"))
 	if r.err != nil {
 		return Plan{}, r.err
 	}

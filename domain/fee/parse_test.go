@@ -120,6 +120,25 @@ func TestValidateIsQuick(t *testing.T) {
 	}
 }
 
+// An app is paid, and need not pay out: its plan may have no part for that.
+func TestParseAppPlan(t *testing.T) {
+	p, err := ParseAppPlan([]byte(`{"id":"own","currency":"USD","payin":{"commission":{"percent":"2"}}}`))
+	if err != nil || p.ID != "own" || !p.Payin.Commission.Percent.Equal(decimal.NewFromInt(2)) || !p.Payout.Commission.Percent.IsZero() || !p.Payout.Min.IsZero() {
+		t.Errorf("%+v, %v", p, err)
+	}
+	if p, err = ParseAppPlan([]byte(`{"id":"own","payin":{"commission":{}},"payout":{"commission":{"flat":"3"}}}`)); err != nil || !p.Payout.Commission.Flat.Equal(decimal.NewFromInt(3)) {
+		t.Errorf("%+v, %v", p, err)
+	}
+	for text, field := range map[string]string{
+		`{"id":"own","payout":{"commission":{}}}`: "payin", `{"id":"own","payin":{"commission":{}},"payouts":{}}`: "payouts",
+		`{"id":"own","payin":{"commission":{}},"payout":{}}`: "payout.commission", `{"id":"own","payin":{"commission":{}},"payout":null}`: "payout",
+	} {
+		if _, err := ParseAppPlan([]byte(text)); domain.CodeOf(err) != domain.Invalid || !strings.Contains(err.Error(), field) {
+			t.Errorf("%s: %v", text, err)
+		}
+	}
+}
+
 func FuzzParsePlan(f *testing.F) {
 	f.Add([]byte(good))
 	f.Add([]byte(`{"id":"free","payin":{"commission":{}},"payout":{"commission":{}}}`))

@@ -92,7 +92,7 @@ func fits(a, b *side) bool {
 func agree(a, b string) bool { return a == "" || b == "" || a == b }
 
 // ownID tells the id of a payment.
-func ownID(ref string) bool { return strings.HasPrefix(ref, "txn_") }
+func ownID(ref string) bool { return strings.HasPrefix(ref, "txn_") || strings.HasPrefix(ref, "tx_") }
 
 // bySettlement matches one line with many of the settlement source: by the settlement's id or reference, and, where nothing else fits on either
 // side, by amount and date.

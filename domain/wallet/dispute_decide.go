@@ -84,6 +84,7 @@ type ReportDispute struct {
 	Fee       money.Amount
 	RespondBy time.Time
 	Unheld    bool
+	Hearsay   bool   // nobody but who can have written it himself says so: it may hold money, and lets none go
 	Message   string // digest of the raw message; repeats of it change nothing
 }
 

@@ -219,6 +219,7 @@ func TestReportDispute(t *testing.T) {
 		Of: payin, Dispute: "dsp_1", Phase: PhaseArbitration, Reason: "fraud", Amount: inr("900"), Taken: inr("0"), Owed: inr("0"), Released: inr("0"), RespondBy: respond,
 	}
 	later := func(c *ReportDispute) { c.Phase = PhaseArbitration }
+	hearsay := func(c *ReportDispute) { c.Hearsay = true }
 	review := &DisputeUpdated{Of: payin, Dispute: "dsp_1", Status: DisputeReview, RespondBy: respond}
 	byHand := paidIn.and(openedBy("900", "900", "0", func(e *DisputeOpened) { e.Case = "" }))
 	identified := &DisputeUpdated{Of: payin, Dispute: "dsp_1", Case: "CB-1", Status: DisputeOpen, RespondBy: respond}
@@ -268,6 +269,16 @@ func TestReportDispute(t *testing.T) {
 		{name: "no case", given: paidIn, when: report("open", func(c *ReportDispute) { c.Case = "" }), code: domain.Invalid, field: "case"},
 		{name: "no such status", given: open, when: report("lapsed", nil), code: domain.Invalid, field: "status"},
 		{name: "new, and no such status", given: paidIn, when: report("lapsed", nil), code: domain.Invalid, field: "status"},
+		{name: "hearsay of a claim holds it", given: paidIn, when: report("open", hearsay), then: []Event{opened}},
+		{name: "and more of it", given: paidIn.and(openedBy("900", "900", "0", bySandbox)), when: report("open", func(c *ReportDispute) { later(c); hearsay(c) }), then: []Event{raised}},
+		{name: "hearsay of a smaller claim frees nothing", given: open, when: report("open", func(c *ReportDispute) { later(c); hearsay(c); c.Amount = inr("1") }),
+			then: []Event{noted("arbitration, open of 1.00", true)}},
+		{name: "hearsay that it is won", given: open, when: report("won", hearsay), then: []Event{noted("chargeback, won of 900.00", true)}},
+		{name: "hearsay that it is closed", given: open, when: report("closed", hearsay), then: []Event{noted("chargeback, closed of 900.00", true)}},
+		{name: "hearsay that it is lost", given: open, when: report("lost", hearsay), then: []Event{noted("chargeback, lost of 900.00", true)}},
+		{name: "hearsay that a loss is given back", given: open.and(lost), when: report("reversed", hearsay), then: []Event{noted("chargeback, reversed of 900.00", true)}},
+		{name: "hearsay of a claim that is won at once", given: paidIn, when: report("won", hearsay), then: []Event{noted("chargeback, won of 900.00", true)}},
+		{name: "hearsay that ends what a person has opened", given: byHand, when: report("won", hearsay), then: []Event{noted("chargeback, won of 900.00", true)}},
 		{name: "no such payment", given: paidIn, when: report("open", func(c *ReportDispute) { c.PaymentID = "pay_9" }), code: domain.Stale},
 		{name: "not paid yet", given: given{created}, when: report("open", nil), code: domain.Stale},
 	})

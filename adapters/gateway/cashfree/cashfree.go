@@ -45,7 +45,10 @@ const (
 // Client is the adapter. It keeps nothing but connections.
 type Client struct{ http *http.Client }
 
-var _ gateway.Checkout = (*Client)(nil)
+var (
+	_ gateway.Checkout      = (*Client)(nil)
+	_ gateway.DisputeTeller = (*Client)(nil)
+)
 
 // New makes the adapter. Close drops its idle connections.
 func New() *Client { return &Client{http: wire.NewClient()} }

@@ -1,8 +1,12 @@
 package cashfree
 
 import (
+	"context"
 	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
+	"net/url"
 	"strings"
 
 	"github.com/khata-ledger/khata/adapters/gateway"
@@ -30,34 +34,64 @@ type disputeOrder struct {
 	Currency  string `json:"payment_currency"`
 }
 
-// readDispute reads a message about a dispute. Cashfree tells no fee of it.
+// readDispute reads a message about a dispute.
 func readDispute(said event, m *gateway.Message) error {
 	var data struct {
 		Dispute dispute      `json:"dispute"`
 		Order   disputeOrder `json:"order_details"`
 	}
-	if wire.Read(said.Data, &data) != nil || data.Dispute.ID == "" || !reference(data.Order.OrderID) {
+	if wire.Read(said.Data, &data) != nil {
+		return fmt.Errorf("%w: not a dispute", gateway.ErrMalformed)
+	}
+	return data.Dispute.read(data.Order, said.Type == "DISPUTE_CLOSED", m)
+}
+
+// InquireDispute meets gateway.DisputeTeller. The answer says flat what a webhook says in parts; a dispute that has the time of its end is closed.
+func (g *Client) InquireDispute(ctx context.Context, a gateway.Account, id string) (gateway.Message, error) {
+	if !reference(id) || strings.Trim(id, ".") == "" {
+		return gateway.Message{}, errors.New("cashfree: that is no dispute of Cashfree's")
+	}
+	var said struct {
+		dispute
+		Order disputeOrder `json:"order_details"`
+	}
+	raw, err := g.call(ctx, a, http.MethodGet, "/disputes/"+url.PathEscape(id), nil, "", &said)
+	if err != nil {
+		return gateway.Message{}, err
+	}
+	m := gateway.Message{Raw: raw}
+	if err := said.read(said.Order, said.Resolved != "", &m); err != nil {
+		return gateway.Message{}, fmt.Errorf("cashfree: inquiring after a dispute: %w", err)
+	}
+	if m.Dispute.Case != id {
+		return gateway.Message{}, errors.New("cashfree: an answer about another dispute")
+	}
+	return m, nil
+}
+
+// read brings a dispute into our terms. Cashfree tells no fee of it.
+func (d dispute) read(of disputeOrder, closed bool, m *gateway.Message) error {
+	if d.ID == "" || !reference(of.OrderID) {
 		return fmt.Errorf("%w: a dispute without its id and order", gateway.ErrMalformed)
 	}
-	d := data.Dispute
 	phase, inquiry, known := phaseOf(d.Type)
 	if !known {
 		return fmt.Errorf("%w: a dispute of unknown type", gateway.ErrMalformed)
 	}
-	status, known := statusOf(d, said.Type == "DISPUTE_CLOSED")
+	status, known := statusOf(d, closed)
 	if !known {
 		return fmt.Errorf("%w: a dispute of unknown status", gateway.ErrMalformed)
 	}
 	if d.Currency == "" {
-		d.Currency = data.Order.Currency
+		d.Currency = of.Currency
 	}
 	claimed, err := amount(d.Amount, d.Currency)
 	if err != nil || claimed.Sign() <= 0 {
 		return fmt.Errorf("%w: a dispute without an amount", gateway.ErrMalformed)
 	}
-	m.Reference, m.OrderID = data.Order.OrderID, data.Order.OrderID
+	m.Reference, m.OrderID = of.OrderID, of.OrderID
 	m.Dispute = &gateway.Dispute{
-		Case: string(d.ID), PaymentID: string(data.Order.PaymentID), Phase: string(phase), Status: status, Amount: claimed.Fixed(),
+		Case: string(d.ID), PaymentID: string(of.PaymentID), Phase: string(phase), Status: status, Amount: claimed.Fixed(),
 		Reason: disputeReason(d.Reason), RespondBy: at(d.Respond), Inquiry: inquiry, At: at(d.Resolved, d.Updated, d.Created),
 	}
 	return nil

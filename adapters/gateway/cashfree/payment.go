@@ -43,6 +43,9 @@ func (g *Client) Collect(ctx context.Context, a gateway.Account, o gateway.Order
 	if err != nil {
 		return gateway.Payments{}, unsettled(err)
 	}
+	if said == nil { // null is no list: that nobody has paid must be said
+		return gateway.Payments{}, errors.New("cashfree: an answer that is no list of payments")
+	}
 	if len(said) > gateway.MaxPayments {
 		return gateway.Payments{}, fmt.Errorf("cashfree: order %s has %d payments", made.OrderID, len(said))
 	}

@@ -1,7 +1,11 @@
 package paypal
 
 import (
+	"context"
+	"encoding/json"
+	"errors"
 	"fmt"
+	"net/http"
 
 	"github.com/khata-ledger/khata/adapters/gateway"
 	"github.com/khata-ledger/khata/adapters/gateway/wire"
@@ -34,7 +38,28 @@ type dispute struct {
 	} `json:"money_movements"`
 }
 
-// readDispute reads a message about a dispute. PayPal holds the money from the start, in the stage INQUIRY too, and so do we. It does not tell a fee
+// InquireDispute meets gateway.DisputeTeller. PayPal tells it to accounts whose app has the feature "Disputes" switched on.
+func (g *Client) InquireDispute(ctx context.Context, a gateway.Account, name string) (gateway.Message, error) {
+	if !id(name) {
+		return gateway.Message{}, errors.New("paypal: that is no dispute of PayPal's")
+	}
+	var said json.RawMessage
+	raw, err := g.do(ctx, a, call{method: http.MethodGet, path: "/v1/customer/disputes/" + name}, &said)
+	if err != nil {
+		return gateway.Message{}, err
+	}
+	m := gateway.Message{Raw: raw}
+	ours, err := readDispute(said, &m)
+	if err == nil && (!ours || m.Dispute.Case != name) {
+		err = errors.New("an answer that is not about one payment of ours")
+	}
+	if err != nil {
+		return gateway.Message{}, fmt.Errorf("paypal: inquiring after dispute %s: %w", name, err)
+	}
+	return m, nil
+}
+
+// readDispute reads what PayPal says of a dispute, in a message or when it is asked. PayPal holds the money from the start, in the stage INQUIRY too, and so do we. It does not tell a fee
 // with the dispute.
 func readDispute(resource []byte, m *gateway.Message) (ours bool, err error) {
 	var d dispute

@@ -47,7 +47,10 @@ type Client struct {
 	verifying chan struct{}
 }
 
-var _ gateway.Checkout = (*Client)(nil)
+var (
+	_ gateway.Checkout      = (*Client)(nil)
+	_ gateway.DisputeTeller = (*Client)(nil)
+)
 
 // New makes the adapter. Close drops its idle connections. A nil clock is time.Now.
 func New(clock func() time.Time) *Client {
@@ -64,6 +67,7 @@ func (g *Client) Close() { g.http.CloseIdleConnections() }
 func (g *Client) Spec() gateway.Spec {
 	return gateway.Spec{
 		Name: Name, Title: "PayPal", Keys: []string{keyID, keySecret}, Public: keyID, Webhook: webhookID,
+		OnePayment: true,
 		Hearsay:    true, // PayPal signs a CRC-32 of what it sends: whoever has one message of its own can make others that fit
 		Currencies: currencies(), Methods: []merchant.Method{merchant.PayPal},
 	}

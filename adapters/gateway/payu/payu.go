@@ -45,7 +45,7 @@ func (c *Client) Close() { c.http.CloseIdleConnections() }
 // Spec meets gateway.Checkout. Webhooks are verified with the salt.
 func (c *Client) Spec() gateway.Spec {
 	return gateway.Spec{
-		Name: Name, Title: "PayU", Keys: []string{keyName, saltName}, Public: keyName, Currencies: []money.Currency{money.INR},
+		Name: Name, Title: "PayU", Keys: []string{keyName, saltName}, Public: keyName, Currencies: []money.Currency{money.INR}, OnePayment: true,
 		Methods: []merchant.Method{merchant.UPI, merchant.NetBanking, merchant.DebitCard, merchant.CreditCard, merchant.EWallet},
 	}
 }

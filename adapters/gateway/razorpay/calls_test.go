@@ -79,6 +79,10 @@ func TestEveryKindOfError(t *testing.T) {
 			_, err := c.InquireRefund(ctx, a, theRefund())
 			return err
 		}},
+		{"dispute", "GET /v1/disputes/" + dispID, false, func(ctx context.Context, c *Client, a gateway.Account) error {
+			_, err := c.InquireDispute(ctx, a, dispID)
+			return err
+		}},
 		{"refund", "POST /v1/payments/" + payID + "/refund", false, func(ctx context.Context, c *Client, a gateway.Account) error {
 			_, err := c.Refund(ctx, a, theRefund())
 			return err

@@ -32,7 +32,10 @@ const (
 // Client is the adapter to Razorpay. It holds connections and nothing else: whose account it is, each call says.
 type Client struct{ http *http.Client }
 
-var _ gateway.Checkout = (*Client)(nil)
+var (
+	_ gateway.Checkout      = (*Client)(nil)
+	_ gateway.DisputeTeller = (*Client)(nil)
+)
 
 // New makes the adapter. Close drops its idle connections.
 func New() *Client { return &Client{http: wire.NewClient()} }

@@ -12,7 +12,6 @@ import (
 
 	"github.com/khata-ledger/khata/adapters/gateway"
 	"github.com/khata-ledger/khata/adapters/gateway/wire"
-	"github.com/khata-ledger/khata/domain/wallet"
 )
 
 // How old an event may be, and how far our clocks may be apart. Razorpay repeats an event for 24 hours after its creation.
@@ -36,19 +35,6 @@ type event struct {
 
 type wrapped[T any] struct {
 	Entity T `json:"entity"`
-}
-
-type dispute struct {
-	ID             string `json:"id"`
-	Entity         string `json:"entity"`
-	PaymentID      string `json:"payment_id"`
-	Amount         int64  `json:"amount"`
-	Currency       string `json:"currency"`
-	AmountDeducted int64  `json:"amount_deducted"`
-	ReasonCode     string `json:"reason_code"`
-	RespondBy      int64  `json:"respond_by"`
-	Status         string `json:"status"`
-	Phase          string `json:"phase"`
 }
 
 // signed reports whether a signature is the HMAC-SHA256 of a message. No secret signs nothing.
@@ -149,7 +135,7 @@ func (e event) payment(m *gateway.Message, p payment) error {
 	return nil
 }
 
-// dispute reads an event about a dispute. Phases and states are named as ours are.
+// dispute reads an event about a dispute.
 func (e event) dispute(m gateway.Message) (gateway.Message, bool, error) {
 	switch strings.TrimPrefix(e.Event, "payment.dispute.") {
 	case "created", "won", "lost", "closed", "under_review", "action_required":
@@ -159,58 +145,17 @@ func (e event) dispute(m gateway.Message) (gateway.Message, bool, error) {
 	if e.Payload.Dispute == nil {
 		return m, false, malformed(e)
 	}
-	d := e.Payload.Dispute.Entity
-	amount := d.Amount
-	if d.Status == string(wallet.DisputeIsLost) && d.AmountDeducted > 0 {
-		amount = d.AmountDeducted
-	}
-	claimed, known := plain(amount, d.Currency)
-	phase, valid := phaseOf(d.Phase)
-	if !isID(d.ID, "disp_") || !isID(d.PaymentID, "pay_") || !known || !valid || !statusKnown(d.Status) {
+	d, ok := e.Payload.Dispute.Entity.read(unix(e.CreatedAt))
+	if !ok {
 		return m, false, malformed(e)
 	}
 	if m.OrderID == "" {
 		return m, false, nil
 	}
-	m.Dispute = &gateway.Dispute{
-		Case: d.ID, PaymentID: d.PaymentID, Phase: string(phase), Status: d.Status, Amount: claimed, Reason: disputeReason(d.ReasonCode),
-		RespondBy: unix(d.RespondBy), Inquiry: phase == wallet.PhaseFraud || phase == wallet.PhaseRetrieval, At: unix(e.CreatedAt),
-	}
+	m.Dispute = d
 	return m, true, nil
 }
 
 func malformed(e event) error {
 	return fmt.Errorf("%w: an event %q without what it must have", gateway.ErrMalformed, wire.Text(e.Event, 64))
-}
-
-func phaseOf(said string) (wallet.Phase, bool) {
-	for _, p := range wallet.Phases() {
-		if string(p) == said {
-			return p, true
-		}
-	}
-	return "", false
-}
-
-func statusKnown(said string) bool {
-	switch said {
-	case string(wallet.DisputeOpen), string(wallet.DisputeReview), string(wallet.DisputeIsWon), string(wallet.DisputeIsLost), string(wallet.DisputeEnded):
-		return true
-	}
-	return false
-}
-
-// disputeReason brings Razorpay's reason code, which names the card networks' own, to the closed list.
-func disputeReason(code string) string {
-	for _, known := range []struct{ part, reason string }{
-		{"fraud", "fraud"}, {"counterfeit", "fraud"}, {"not_received", "not_received"}, {"not_provided", "not_received"}, {"not_delivered", "not_received"},
-		{"not_as_described", "not_as_described"}, {"defective", "not_as_described"}, {"quality", "not_as_described"}, {"duplicate", "duplicate"},
-		{"paid_by_other", "duplicate"}, {"credit_not", "credit_not_processed"}, {"refund_not", "credit_not_processed"}, {"cancel", "cancelled"},
-		{"recogni", "unrecognized"}, {"authori", "authorization"}, {"process", "processing_error"}, {"account_number", "processing_error"},
-	} {
-		if strings.Contains(code, known.part) {
-			return known.reason
-		}
-	}
-	return wallet.DisputeReason(code)
 }
