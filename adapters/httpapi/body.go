@@ -2,7 +2,6 @@ package httpapi
 
 import (
 	"errors"
-	"fmt"
 	"io"
 	"mime"
 	"net/http"
@@ -22,7 +21,7 @@ var (
 	ErrTooLarge  = errors.New("the body is too large")
 )
 
-// ReadJSON reads a body of at most limit bytes that says it is JSON. ErrMediaType, ErrTooLarge, or the connection's error.
+// ReadJSON reads a body of at most limit bytes that says it is JSON. ErrMediaType, ErrTooLarge, ErrBodies, or the connection's error.
 func ReadJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if !isJSON(r.Header) {
 		return nil, ErrMediaType
@@ -30,30 +29,18 @@ func ReadJSON(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, erro
 	return ReadBody(w, r, limit)
 }
 
-// ReadBody reads a body of at most limit bytes of any type. ErrTooLarge, or the connection's error.
+// ReadBody reads a body of at most limit bytes of any type. ErrTooLarge, ErrBodies, or the connection's error.
 func ReadBody(w http.ResponseWriter, r *http.Request, limit int64) ([]byte, error) {
 	if r.ContentLength > limit {
 		drain(r.Body)
 		return nil, ErrTooLarge
 	}
-	body := http.MaxBytesReader(w, r.Body, limit)
-	if n := r.ContentLength; n >= 0 {
-		b := make([]byte, n)
-		if _, err := io.ReadFull(body, b); err != nil {
-			return nil, fmt.Errorf("reading the body: %w", err)
-		}
-		return b, nil
-	}
-	b, err := io.ReadAll(body)
-	var over *http.MaxBytesError
-	switch {
-	case errors.As(err, &over):
+	b, err := readAll(r, http.MaxBytesReader(w, r.Body, limit), limit, r.ContentLength)
+	if over := (*http.MaxBytesError)(nil); errors.As(err, &over) {
 		drain(r.Body)
 		return nil, ErrTooLarge
-	case err != nil:
-		return nil, fmt.Errorf("reading the body: %w", err)
 	}
-	return b, nil
+	return b, err
 }
 
 func drain(body io.Reader) {

@@ -15,6 +15,9 @@ type Exchange struct {
 	Route  string     // pattern that matched, for logs and metrics; "" when none did
 	KeyID  string     // key_... or opr_..., once authenticated
 	Quiet  bool       // logged for debugging only; see Quietly
+
+	bodies *Bodies // nil: large bodies are not counted
+	held   int64   // bytes of them
 }
 
 // Quietly keeps what asks all the time, such as probes, out of the log, unless that is for debugging.

@@ -27,6 +27,7 @@ func NewServer(h http.Handler, answer time.Duration, logger *slog.Logger) *http.
 		WriteTimeout:      readTimeout + answer,
 		IdleTimeout:       idleTimeout,
 		MaxHeaderBytes:    MaxHeaderBytes,
+		ConnContext:       ofConn,
 		ErrorLog:          slog.NewLogLogger(logger.Handler(), slog.LevelWarn),
 	}
 }

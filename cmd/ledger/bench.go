@@ -42,6 +42,7 @@ type benchCommand struct {
 	History    int           `default:"100000" help:"Payouts in the log that replay reads."`
 	Rate       float64       `help:"Events a second under which lag measures; half of what settle reached in the same run unless given." placeholder:"N"`
 	Keep       bool          `help:"Leave the scratch stores, and print where they are."`
+	Program    string        `help:"Binary whose server overload measures; this one unless given." placeholder:"FILE"`
 	CPUProfile string        `name:"cpuprofile" help:"Write a CPU profile of the whole run." placeholder:"FILE"`
 }
 
@@ -70,7 +71,7 @@ func (c *benchCommand) Run(ctx context.Context, t *terminal) (err error) {
 		}
 		defer func() { err = errors.Join(err, stop()) }()
 	}
-	report, err := bench.Run(ctx, benchProgram{t}, bench.Location{Dialect: loc.dialect, DSN: loc.dsn}, opts)
+	report, err := bench.Run(ctx, benchProgram{t, c.Program}, bench.Location{Dialect: loc.dialect, DSN: loc.dsn}, opts)
 	if err != nil {
 		return err
 	}
@@ -110,7 +111,10 @@ func profile(path string) (stop func() error, err error) {
 }
 
 // benchProgram gives the benchmark the program as it is wired here.
-type benchProgram struct{ t *terminal }
+type benchProgram struct {
+	t       *terminal
+	program string // of Spawn; "": this one
+}
 
 func (benchProgram) flags(at bench.Place) *storeFlags {
 	return &storeFlags{DB: at.DB, MasterKeyFile: at.MasterKeyFile}

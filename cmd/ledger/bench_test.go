@@ -32,7 +32,7 @@ var quickly = []string{"--for", "30ms", "--rounds", "1", "--events", "1500", "--
 func runBench(t *testing.T, db string, args ...string) (code int, stdout, stderr string) {
 	t.Helper()
 	var out, errs bytes.Buffer
-	code = run(t.Context(), slices.Concat([]string{"bench", "--db", db}, quickly, args), &out, &errs)
+	code = run(t.Context(), slices.Concat([]string{"bench", "--db", db, "--program", binary(t)}, quickly, args), &out, &errs)
 	return code, out.String(), errs.String()
 }
 
@@ -272,7 +272,7 @@ func TestBenchInterrupted(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	defer cancel()
 	begun := false
-	_, err := bench.Run(ctx, benchProgram{&terminal{io.Discard, io.Discard}}, benchLocation(dir), bench.Options{
+	_, err := bench.Run(ctx, benchProgram{t: &terminal{io.Discard, io.Discard}}, benchLocation(dir), bench.Options{
 		Scenarios: []string{"append"}, For: time.Hour, Rounds: 1, Events: 1, Batch: 10, Large: 100, Lines: 1, Wallets: 10, History: 1,
 		Tell: func(step string) {
 			if strings.Contains(step, "round 1") {
@@ -318,7 +318,7 @@ func (p *thief) Verify(context.Context, bench.Place) ([]ledger.Check, error) {
 // What is not as it was counted makes the answer "no", and is said.
 func TestBenchFindsWhatIsWrong(t *testing.T) {
 	t.Parallel()
-	report, err := bench.Run(t.Context(), &thief{benchProgram: benchProgram{&terminal{io.Discard, io.Discard}}}, benchLocation(t.TempDir()), bench.Options{
+	report, err := bench.Run(t.Context(), &thief{benchProgram: benchProgram{t: &terminal{io.Discard, io.Discard}}}, benchLocation(t.TempDir()), bench.Options{
 		Scenarios: []string{"append"}, For: 10 * time.Millisecond, Rounds: 1, Events: 1, Batch: 10, Large: 100, Lines: 1, Wallets: 10, History: 1,
 	})
 	if err != nil {

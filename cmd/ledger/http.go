@@ -26,30 +26,39 @@ func (s *server) handler(zone *time.Location) (http.Handler, error) {
 		httpapi.Check{Name: "views", Probe: s.viewsNear})
 
 	rt := httpapi.NewRouter()
+	s.admission = s.cfg.admission()
 	dialect, err := s.dialect(zone)
 	if err != nil {
 		return nil, err
 	}
 	dialect.Register(rt)
+	s.admission.More = dialect.Gates()
+	if err := s.metrics.Register(s.admission.Metrics()); err != nil {
+		return nil, fmt.Errorf("registering the metrics of admission: %w", err)
+	}
 	apps, err := s.kspay(zone)
 	if err != nil {
 		return nil, err
 	}
 	apps.Register(rt)
 	s.pages().Register(rt)
-	rt.Handle(http.MethodPost, gateway.WebhookPath("{gateway}", "{app}", "{config}"), s.checkouts)
+	rt.Handle(http.MethodPost, gateway.WebhookPath("{gateway}", "{app}", "{config}"), s.admission.Gateways.Around(s.checkouts))
 	s.operators(zone).Register(rt)
 	rt.Handle(http.MethodGet, "/healthz", httpapi.Quietly(http.HandlerFunc(httpapi.Alive)))
-	rt.Handle(http.MethodGet, "/readyz", httpapi.Quietly(s.ready))
-	rt.Handle(http.MethodGet, "/metrics", httpapi.Quietly(promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{})))
+	probes := s.admission.Probes
+	rt.Handle(http.MethodGet, "/readyz", httpapi.Quietly(probes.Around(s.ready)))
+	rt.Handle(http.MethodGet, "/metrics", httpapi.Quietly(probes.Around(promhttp.HandlerFor(s.metrics, promhttp.HandlerOpts{}))))
 	if err := document(rt); err != nil {
 		return nil, fmt.Errorf("the API reference: %w", err)
 	}
-	rt.Mount("/gateways/", s.inbound)
+	rt.Mount("/gateways/", s.admission.Gateways.Around(s.inbound))
 	if s.bank != nil && s.bank.server != nil {
 		rt.Mount("/sandbox/", s.bank.server)
 	}
-	return &httpapi.Front{Next: rt, Logger: s.logger, Metrics: metrics, Trusted: prefixes(s.cfg.TrustedProxy)}, nil
+	return &httpapi.Front{
+		Next: rt, Logger: s.logger, Metrics: metrics, Trusted: prefixes(s.cfg.TrustedProxy),
+		Bodies: s.admission.Bodies, Reserved: reserved, Pause: s.cfg.RefusalPause,
+	}, nil
 }
 
 // document serves the descriptions of the APIs, and a page of each.
@@ -94,6 +103,7 @@ func (s *server) dialect(zone *time.Location) (*klyropay.API, error) {
 			MaxBody: int64(s.cfg.MaxBody), MaxBatchBody: int64(s.cfg.MaxBatchBody), RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit,
 			PayinExpiry: s.cfg.PayinExpiry, GatewayWait: s.cfg.GatewayWait, Zone: zone,
 			VPA: s.cfg.PayeeVPA, PayeeName: s.cfg.PayeeName, Gateway: gatewayName, Logger: s.logger,
+			Commands: s.admission.Commands, Reads: s.admission.Reads, Waits: s.admission.Waits,
 		})
 }
 
@@ -111,6 +121,7 @@ func (s *server) operators(zone *time.Location) *ops.API {
 		},
 		ops.Options{
 			RateLimit: s.cfg.RateLimit, FailureLimit: klyropay.DefaultFailureLimit, Exports: s.cfg.Exports, Stopping: s.exports, Logger: s.logger,
+			Gate: s.admission.Operators,
 		})
 }
 

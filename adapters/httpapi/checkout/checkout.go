@@ -81,6 +81,7 @@ type Options struct {
 	RateLimit int              // requests of an address in a minute; default 300; negative: no limit
 	Clock     func() time.Time // default time.Now
 	Logger    *slog.Logger     // default: nothing is logged
+	Gate      *httpapi.Gate    // how many are served at the same time, of all and of an address; nil: as many as come
 }
 
 // Bounds of the pages.
@@ -149,6 +150,14 @@ func (g *Pages) guard(serve func(http.ResponseWriter, *http.Request)) http.Handl
 			g.fail(w, http.StatusTooManyRequests, "Too many requests", "Please wait a minute, then load this page again.")
 			return
 		}
+		place, err := g.opts.Gate.Enter(r.Context(), address)
+		if err != nil {
+			httpapi.From(r.Context()).Quiet = true
+			httpapi.RetryAfter(w, time.Second)
+			g.fail(w, http.StatusServiceUnavailable, "One moment, please", "Too many people are paying right now. Please load this page again in a moment.")
+			return
+		}
+		defer place.Leave()
 		ctx, cancel := context.WithTimeout(r.Context(), within)
 		defer cancel()
 		serve(w, r.WithContext(ctx))

@@ -127,6 +127,9 @@ type Options struct {
 	Gateway      string         // name of the gateway that collects payins; required
 	Clock        func() time.Time
 	Logger       *slog.Logger
+
+	// How many requests may be in work: commands, reads, and what waits for the bank, which is answered at once when there is no room to wait.
+	Commands, Reads, Waits *httpapi.Gate // nil: as many as come
 }
 
 // Defaults.
@@ -146,6 +149,7 @@ type API struct {
 	requests *httpapi.Limiter // by key id
 	failures *httpapi.Limiter // by address
 	uploads  *uploads
+	results  *httpapi.Gate // sheets of results, which take as long as the client does
 }
 
 // New makes the API. It refuses options that leave open who collects payins.
@@ -182,9 +186,12 @@ func New(p Ports, o Options) (*API, error) {
 	}
 	return &API{
 		ports: p, opts: o, requests: httpapi.NewLimiter(o.RateLimit), failures: httpapi.NewLimiter(o.FailureLimit),
-		uploads: newUploads(),
+		uploads: newUploads(), results: httpapi.NewGate("results", httpapi.Bounds{Most: maxResults, Share: maxResultsEach}),
 	}, nil
 }
+
+// Gates are the API's own, beside those of its options: batches that wait to be read, and sheets of results.
+func (a *API) Gates() []*httpapi.Gate { return []*httpapi.Gate{a.uploads.queue, a.results} }
 
 // Paths of the API.
 const (
@@ -213,23 +220,23 @@ const (
 func (a *API) Register(rt *httpapi.Router) {
 	get, post := http.MethodGet, http.MethodPost
 	rt.Handle(post, PathPayinCreate, a.guard(access{merchant.Payin, whoMakes()}, a.creation(a.payinCreation())))
-	rt.Handle(get, PathPayinStatus, a.guard(access{service: merchant.Payin}, a.payinByRef))
-	rt.Handle(get, PathPayinOrder, a.guard(access{service: merchant.Payin}, a.payinByOrder))
-	rt.Handle(get, PathPayins, a.guard(access{service: merchant.Payin}, a.payins))
+	rt.Handle(get, PathPayinStatus, a.guard(access{service: merchant.Payin}, a.reads(a.payinByRef)))
+	rt.Handle(get, PathPayinOrder, a.guard(access{service: merchant.Payin}, a.reads(a.payinByOrder)))
+	rt.Handle(get, PathPayins, a.guard(access{service: merchant.Payin}, a.reads(a.payins)))
 	rt.Handle(post, PathPayoutProcess, a.guard(access{merchant.Payout, whoPays()}, a.creation(a.payoutCreation())))
-	rt.Handle(get, PathPayouts, a.guard(access{service: merchant.Payout}, a.payouts))
-	rt.Handle(get, PathPayout, a.guard(access{service: merchant.Payout}, a.payout))
-	rt.Handle(get, PathPayoutByRequest, a.guard(access{service: merchant.Payout}, a.payoutByRequest))
-	rt.Handle(get, PathBalance, a.guard(access{}, a.balance))
+	rt.Handle(get, PathPayouts, a.guard(access{service: merchant.Payout}, a.reads(a.payouts)))
+	rt.Handle(get, PathPayout, a.guard(access{service: merchant.Payout}, a.reads(a.payout)))
+	rt.Handle(get, PathPayoutByRequest, a.guard(access{service: merchant.Payout}, a.reads(a.payoutByRequest)))
+	rt.Handle(get, PathBalance, a.guard(access{}, a.reads(a.balance)))
 	if a.ports.Batches == nil {
 		return
 	}
 	rt.Handle(post, PathBatches, a.guard(access{merchant.Payout, whoMakes()}, a.submitBatch))
-	rt.Handle(get, PathBatches, a.guard(access{service: merchant.Payout}, a.batches))
+	rt.Handle(get, PathBatches, a.guard(access{service: merchant.Payout}, a.reads(a.batches)))
 	rt.Handle(get, PathBatchTemplate, a.guard(access{service: merchant.Payout}, a.batchTemplate))
-	rt.Handle(get, PathBatch, a.guard(access{service: merchant.Payout}, a.batch))
-	rt.Handle(get, PathBatchItems, a.guard(access{service: merchant.Payout}, a.batchItems))
-	rt.Handle(get, PathBatchResults, a.guard(access{service: merchant.Payout}, a.batchResults))
+	rt.Handle(get, PathBatch, a.guard(access{service: merchant.Payout}, a.reads(a.batch)))
+	rt.Handle(get, PathBatchItems, a.guard(access{service: merchant.Payout}, a.reads(a.batchItems)))
+	rt.Handle(get, PathBatchResults, a.guard(access{service: merchant.Payout}, placed(a.results, a.batchResults)))
 	rt.Handle(post, PathBatchApprove, a.guard(access{merchant.Payout, whoDecides()}, a.approveBatch))
 	rt.Handle(post, PathBatchReject, a.guard(access{merchant.Payout, whoDecides()}, a.rejectBatch))
 	rt.Handle(post, PathBatchCancel, a.guard(access{service: merchant.Payout}, a.cancelBatch))

@@ -279,6 +279,13 @@ func writeBatch(w http.ResponseWriter, status int, row *projections.BatchRow, ta
 // is answered as it was made: it exists.
 func (a *API) showBatch(w http.ResponseWriter, r *http.Request, wait time.Duration, status int, b *batch.Batch) {
 	if wait > 0 {
+		waiting, err := a.opts.Waits.Enter(r.Context(), b.Merchant)
+		if err != nil {
+			wait = 0 // there is no room to wait: it is answered as it is
+		}
+		defer waiting.Leave()
+	}
+	if wait > 0 {
 		w.Header().Set("Preference-Applied", "wait="+strconv.Itoa(int(wait/time.Second)))
 	}
 	row, tally := begun(b), projections.BatchTally(nil)

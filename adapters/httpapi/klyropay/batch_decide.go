@@ -59,9 +59,10 @@ func (a *API) cancelBatch(w http.ResponseWriter, r *http.Request, c *caller) {
 func (a *API) decideBatch(w http.ResponseWriter, r *http.Request, c *caller, d decision) {
 	id := r.PathValue("batch_id")
 	body, object, ok := a.readObject(w, r, d.required)
-	if !ok {
+	if !ok || !a.works(w, r, c) {
 		return
 	}
+	defer c.place.Leave()
 	f := &form{body: object}
 	why := f.ruled(d.field, d.required, reasonFault)
 	if len(f.problems) > 0 {

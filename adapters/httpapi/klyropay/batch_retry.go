@@ -20,9 +20,10 @@ const retryRef = "-retry"
 // from the ledger: they are checked and priced by what holds today, and it needs the approvals that it needs today.
 func (a *API) retryBatch(w http.ResponseWriter, r *http.Request, c *caller) {
 	in, ok := a.retryRequest(w, r)
-	if !ok {
+	if !ok || !a.works(w, r, c) {
 		return
 	}
+	defer c.place.Leave()
 	row := a.findBatch(w, r, c)
 	if row == nil {
 		return

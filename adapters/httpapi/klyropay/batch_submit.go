@@ -99,6 +99,7 @@ func (a *API) submitBatch(w http.ResponseWriter, r *http.Request, c *caller) {
 // takeBatch brings a batch in, and returns it with the status of the answer. What read puts into the spool is what is taken. Both answer for
 // themselves when they return nil.
 func (a *API) takeBatch(w http.ResponseWriter, r *http.Request, c *caller, in batchRequest, claim claim, read func(*spool) *batchDraft) (int, *batch.Batch) {
+	c.place.Leave() // of a retry: the places of uploads are others
 	leave, ok := a.uploads.enter(r.Context(), w, c.merchant.ID, a.opts.SubmitWithin)
 	if !ok {
 		drain(r.Body)

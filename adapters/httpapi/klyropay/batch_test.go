@@ -322,7 +322,11 @@ func TestSixteenCopiesOfABatch(t *testing.T) {
 	var statuses [16]int
 	var all sync.WaitGroup
 	for i := range statuses {
-		all.Go(func() { statuses[i] = s.send("POST", batchesPath, batchBody).status })
+		all.Go(func() {
+			for statuses[i] == 0 || statuses[i] == http.StatusTooManyRequests { // one merchant has eight of those who wait to be read
+				statuses[i] = s.send("POST", batchesPath, batchBody).status
+			}
+		})
 	}
 	all.Wait()
 	slices.Sort(statuses[:])

@@ -17,6 +17,12 @@ import (
 const (
 	maxUploads     = 8
 	maxUploadsEach = 2 // of one merchant
+
+	maxUploadQueue     = 64 // wait for their turn
+	maxUploadQueueEach = 8  // of one merchant
+
+	maxResults     = 8 // sheets of results
+	maxResultsEach = 2 // of one merchant
 )
 
 // drainBytes is how much of a refused body is read and dropped, so that clients that send everything first see the answer: also those whose
@@ -29,14 +35,31 @@ type uploads struct {
 	all  int
 	of   map[string]int // by merchant
 	left chan struct{}  // closed and replaced when one ends
+
+	queue *httpapi.Gate // who waits for a turn
 }
 
-func newUploads() *uploads { return &uploads{of: map[string]int{}, left: make(chan struct{})} }
+func newUploads() *uploads {
+	return &uploads{
+		of: map[string]int{}, left: make(chan struct{}),
+		queue: httpapi.NewGate("upload queue", httpapi.Bounds{Most: maxUploadQueue, Share: maxUploadQueueEach}),
+	}
+}
 
 // enter admits a batch, after waiting for its turn, or answers for itself. What it returns must be called at the end.
 func (u *uploads) enter(ctx context.Context, w http.ResponseWriter, merchantID string, within time.Duration) (leave func(), ok bool) {
 	over := time.NewTimer(within)
 	defer over.Stop()
+	waiting, err := u.queue.Enter(ctx, merchantID)
+	switch {
+	case errors.Is(err, httpapi.ErrShare):
+		limited(w, time.Second)
+		return nil, false
+	case err != nil:
+		httpapi.Unavailable(w)
+		return nil, false
+	}
+	defer waiting.Leave()
 	for {
 		u.mu.Lock()
 		own, all, left := u.of[merchantID] < maxUploadsEach, u.all < maxUploads, u.left

@@ -39,6 +39,10 @@ func (a *API) creation(e creation) func(http.ResponseWriter, *http.Request, *cal
 		if !ok {
 			return
 		}
+		if !a.works(w, r, c) {
+			return
+		}
+		defer c.place.Leave()
 		claim, ok := newClaim(w, r.Header, e.scope, c, body)
 		if !ok {
 			return
@@ -68,6 +72,8 @@ func (a *API) readBody(w http.ResponseWriter, r *http.Request) ([]byte, bool) {
 		httpapi.Fail(w, http.StatusUnsupportedMediaType, httpapi.MessageMediaType)
 	case errors.Is(err, httpapi.ErrTooLarge):
 		httpapi.Fail(w, http.StatusRequestEntityTooLarge, httpapi.MessageTooLarge)
+	case errors.Is(err, httpapi.ErrBodies):
+		httpapi.Refuse(w, r, err)
 	default:
 		httpapi.Fail(w, http.StatusBadRequest, httpapi.MessageMalformed)
 	}
@@ -107,15 +113,21 @@ func (a *API) create(w http.ResponseWriter, r *http.Request, c *caller, e creati
 		a.refuse(w, r, e.scope, err)
 		return
 	}
-	a.finish(w, r, e, claim, a.await(r, e, payment), payment.CreatedAt)
+	a.finish(w, r, e, claim, a.await(r, c, e, payment), payment.CreatedAt)
 }
 
 // await waits, bounded, for the end of a payment. Whatever keeps it from knowing more, the payment exists: it is answered as it
-// was last seen.
-func (a *API) await(r *http.Request, e creation, p wallet.Payment) wallet.Payment {
+// was last seen. Who waits has no place in work: a slow bank keeps nobody out.
+func (a *API) await(r *http.Request, c *caller, e creation, p wallet.Payment) wallet.Payment {
 	if e.wait == nil || a.opts.GatewayWait <= 0 || e.wait(p) {
 		return p
 	}
+	c.place.Leave()
+	waiting, err := a.opts.Waits.Enter(r.Context(), c.merchant.ID)
+	if err != nil {
+		return p
+	}
+	defer waiting.Leave()
 	ctx, cancel := context.WithTimeout(r.Context(), a.opts.GatewayWait)
 	defer cancel()
 	seen, err := a.ports.Ledger.Await(ctx, p.Merchant, p.Payment, e.wait)
@@ -165,7 +177,7 @@ func (a *API) repeat(w http.ResponseWriter, r *http.Request, c *caller, e creati
 		a.fault(w, r, "reading the payment of an Idempotency-Key", err)
 		return
 	}
-	now = a.await(r, e, now)
+	now = a.await(r, c, e, now)
 	replayed(w)
 	a.finish(w, r, e, claim, now, a.opts.Clock())
 }

@@ -56,10 +56,11 @@ type caller struct {
 	merchant merchant.Merchant
 	key      merchant.Key
 	exchange *httpapi.Exchange
+	place    *httpapi.Place // in work, of a command
 }
 
 // guard admits a request: key, then address, then rate, then service and role.
-func (a *API) guard(need access, serve func(http.ResponseWriter, *http.Request, *caller)) http.Handler {
+func (a *API) guard(need access, serve handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		c := a.authenticate(w, r)
 		if c == nil {
@@ -84,6 +85,31 @@ func (a *API) guard(need access, serve func(http.ResponseWriter, *http.Request, 
 		}
 		serve(w, r, c)
 	})
+}
+
+// handler serves a request of a caller.
+type handler func(http.ResponseWriter, *http.Request, *caller)
+
+// reads serves a request that reads, when there is room for one.
+func (a *API) reads(serve handler) handler { return placed(a.opts.Reads, serve) }
+
+// works admits a command to a place in work, which the caller gives back. Its body has been read: who sends slowly has no place. It answers for
+// itself when it returns false.
+func (a *API) works(w http.ResponseWriter, r *http.Request, c *caller) bool {
+	place, ok := a.opts.Commands.Admit(w, r, c.merchant.ID)
+	c.place = place
+	return ok
+}
+
+func placed(gate *httpapi.Gate, serve handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, c *caller) {
+		place, ok := gate.Admit(w, r, c.merchant.ID)
+		if !ok {
+			return
+		}
+		defer place.Leave()
+		serve(w, r, c)
+	}
 }
 
 func limited(w http.ResponseWriter, wait time.Duration) {

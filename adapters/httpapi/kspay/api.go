@@ -28,6 +28,9 @@ type Options struct {
 	CheckoutURL func(p wallet.Payment) string
 	Clock       func() time.Time
 	Logger      *slog.Logger
+
+	// How many requests may be in work: commands, reads, and what waits for a gateway.
+	Commands, Reads, Waits *httpapi.Gate // nil: as many as come
 }
 
 // Defaults.
@@ -172,6 +175,7 @@ func (a *API) handler(serve func(*call) error) http.Handler {
 		c := &call{api: a, w: w, r: r, x: httpapi.From(r.Context())}
 		w.Header().Add("Vary", "Origin")
 		defer c.recover()
+		defer func() { c.inWork.Leave() }() // of which it has none yet
 		if err := serve(c); err != nil {
 			a.answer(c, err)
 		}

@@ -5,9 +5,12 @@ import (
 	"crypto/subtle"
 	"encoding/hex"
 	"errors"
+	"net/http"
 	"slices"
 	"strings"
+	"time"
 
+	"github.com/khata-ledger/khata/adapters/httpapi"
 	"github.com/khata-ledger/khata/adapters/httpapi/ticket"
 	"github.com/khata-ledger/khata/domain"
 	"github.com/khata-ledger/khata/domain/merchant"
@@ -173,15 +176,41 @@ func (c *call) fromAllowedAddress() error {
 	return nil
 }
 
-// within counts a request of a name.
+// within counts a request of a name, and gives it its place in work: behind its body, so that who sends slowly has none. What is wrong with the
+// body is said when it is wanted.
 func (c *call) within(name string) error {
-	ok, wait := c.api.requests.Allow(name, c.now())
-	if ok {
+	if ok, wait := c.api.requests.Allow(name, c.now()); !ok {
+		return c.tooMany(wait)
+	}
+	if c.inWork != nil {
 		return nil
 	}
+	gate := c.api.opts.Reads
+	if c.r.Method == http.MethodPost {
+		gate = c.api.opts.Commands
+		c.read()
+	}
+	var err error
+	c.inWork, err = gate.Enter(c.r.Context(), c.app.ID)
+	return c.crowded(err)
+}
+
+func (c *call) tooMany(wait time.Duration) error {
 	r := refuse("customErrors/tooManyRequests")
 	r.wait = wait
 	return r
+}
+
+// crowded is what is said when a gate lets nobody in; nil stays nil.
+func (c *call) crowded(err error) error {
+	if err == nil {
+		return nil
+	}
+	c.x.Quiet = true // metrics count it; lines of the log would be as many as somebody likes
+	if errors.Is(err, httpapi.ErrShare) {
+		return c.tooMany(time.Second)
+	}
+	return failed("finding room", err)
 }
 
 // may holds the key's role and the app's services: who may initiate.

@@ -39,15 +39,26 @@ type form struct {
 	raw    []byte
 }
 
-// readForm reads a body into its fields, once.
+// read reads the body, once.
+func (c *call) read() {
+	if !c.arrive {
+		c.raw, c.broken = httpapi.ReadBody(c.w, c.r, c.api.opts.MaxBody)
+		c.arrive = true
+	}
+}
+
+// form is the body in its fields.
 func (c *call) form() (*form, error) {
 	if c.body != nil {
 		return c.body, nil
 	}
-	raw, err := httpapi.ReadBody(c.w, c.r, c.api.opts.MaxBody)
+	c.read()
+	raw, err := c.raw, c.broken
 	switch {
 	case errors.Is(err, httpapi.ErrTooLarge):
 		return nil, refuse("systemError/invalidRequest").with(http.StatusRequestEntityTooLarge)
+	case errors.Is(err, httpapi.ErrBodies):
+		return nil, c.crowded(err)
 	case err != nil:
 		return nil, refuse("systemError/invalidRequest")
 	}

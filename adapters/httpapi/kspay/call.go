@@ -22,7 +22,11 @@ type call struct {
 	key    merchant.Key      // and by which key; none of what comes with a transaction's id alone
 	token  ticket.Ticket     // that it came with, if it did
 	origin string            // where a customer's client calls from; "" of a server
-	body   *form
+	raw    []byte            // the body, once it is read
+	broken error             // why it could not be
+	arrive bool              // it was read
+	body   *form             // parsed
+	inWork *httpapi.Place    // nil: it has none
 }
 
 func (c *call) now() time.Time { return c.api.opts.Clock() }

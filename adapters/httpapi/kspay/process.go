@@ -118,6 +118,12 @@ func (c *call) ordered(p wallet.Payment) (wallet.Payment, error) {
 	}
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(c.r.Context()), c.api.opts.OrderWithin)
 	defer cancel()
+	c.inWork.Leave() // a slow gateway keeps nobody out
+	waiting, err := c.api.opts.Waits.Enter(ctx, c.app.ID)
+	if err != nil {
+		return p, c.crowded(err)
+	}
+	defer waiting.Leave()
 	now, err := c.api.ports.Checkouts.Ensure(ctx, c.app, p)
 	if err == nil {
 		return now, nil

@@ -223,7 +223,8 @@ func (a *API) answerFault(c *call, err error) {
 		return
 	}
 	gone := errors.Is(c.r.Context().Err(), context.Canceled)
-	if !gone && !errors.Is(err, executor.ErrBusy) && !errors.Is(err, executor.ErrClosed) {
+	full := errors.Is(err, executor.ErrBusy) || errors.Is(err, httpapi.ErrFull) || errors.Is(err, httpapi.ErrBodies)
+	if !gone && !full && !errors.Is(err, executor.ErrClosed) {
 		a.opts.Logger.Warn("a request could not be served", "request_id", c.x.ID, "route", c.x.Route, "doing", doing, "error", err)
 	}
 	httpapi.RetryAfter(c.w, time.Second)

@@ -128,6 +128,8 @@ type Options struct {
 	Stopping context.Context //nolint:containedctx // it is of the server's life, not of a call
 	Clock    func() time.Time
 	Logger   *slog.Logger
+	// Gate bounds how many requests are in work, beside exports; nil: as many as come.
+	Gate *httpapi.Gate
 }
 
 // Messages of refusals.
@@ -231,6 +233,11 @@ func (a *API) guard(may func(merchant.Role) bool, serve handler) http.Handler {
 		if !ok {
 			return
 		}
+		place, ok := a.opts.Gate.Admit(w, r, by.ID)
+		if !ok {
+			return
+		}
+		defer place.Leave()
 		data, err := serve(r, by)
 		a.answer(w, r, data, err)
 	})

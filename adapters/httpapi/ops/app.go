@@ -20,7 +20,7 @@ import (
 
 // Apps sets apps of the KS Pay API up. A refusal that has a code there begins with it: "13009 credentialStepFailed: ...".
 type Apps interface {
-	// Create makes an app with its first credentials.
+	// Create makes an app with its first credentials. What was made under the same Idempotency-Key before is given back, without its secret key.
 	Create(ctx context.Context, n NewApp, o eventstore.Origin) (Credentials, error)
 	// Regenerate makes new credentials; the old ones are dead at once.
 	Regenerate(ctx context.Context, app string, o eventstore.Origin) (Credentials, error)
@@ -62,7 +62,7 @@ type Credentials struct {
 	App       string    `json:"app_id"`
 	UserID    string    `json:"user_id"`
 	AccessKey string    `json:"access_key"`
-	SecretKey string    `json:"secret_key"`
+	SecretKey string    `json:"secret_key,omitempty"` // none in the answer to a repeated Idempotency-Key
 	At        time.Time `json:"created_at"`
 }
 
@@ -200,7 +200,7 @@ func (a *API) app(r *http.Request, _ merchant.Operator) (any, error) {
 	return a.showApp(&m), nil
 }
 
-// createApp makes an app. Its secret key is in this answer alone.
+// createApp makes an app. Its secret key is in this answer alone. What was asked for under the same Idempotency-Key before is not made again.
 func (a *API) createApp(r *http.Request, by merchant.Operator, s sent) (any, error) {
 	f := s.read()
 	f.only("name", "user_id", "mode", "currencies", "plans", "domains")
@@ -212,7 +212,7 @@ func (a *API) createApp(r *http.Request, by merchant.Operator, s sent) (any, err
 		n.Currencies = append(n.Currencies, money.Currency(c))
 	}
 	for i, raw := range f.list("plans", merchant.MaxCurrencies) {
-		plan, err := fee.ParsePlan(raw)
+		plan, err := fee.ParseAppPlan(raw)
 		if err != nil {
 			f.fault(fmt.Sprintf("plans[%d]", i), err.Error())
 		}
@@ -224,11 +224,18 @@ func (a *API) createApp(r *http.Request, by merchant.Operator, s sent) (any, err
 	if err := f.err(); err != nil {
 		return nil, err
 	}
-	made, err := a.ports.Apps.Create(r.Context(), n, origin(r, by, s.body))
+	o := origin(r, by, s.body)
+	var err error
+	if o.IdempotencyKey, err = idempotencyKey(r, by); err != nil {
+		return nil, err
+	}
+	made, err := a.ports.Apps.Create(r.Context(), n, o)
 	if err != nil {
 		return nil, err
 	}
-	a.changed(r, by, "an app is made", made.App, "")
+	if made.SecretKey != "" {
+		a.changed(r, by, "an app is made", made.App, "")
+	}
 	return struct {
 		Credentials Credentials `json:"credentials"`
 	}{made}, nil
@@ -295,7 +302,7 @@ func (a *API) setCurrency(r *http.Request, by merchant.Operator, s sent) (any, e
 	case httpapi.Absent, httpapi.Null:
 	case httpapi.Nested:
 		var err error
-		if plan, err = fee.ParsePlan([]byte(m.Text)); err != nil {
+		if plan, err = fee.ParseAppPlan([]byte(m.Text)); err != nil {
 			f.fault("plan", err.Error())
 		}
 	default:

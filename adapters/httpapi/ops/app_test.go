@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"log/slog"
+	"maps"
 	"net/http"
 	"net/http/httptest"
 	"reflect"
@@ -34,6 +35,7 @@ const (
 type studio struct {
 	*office
 	made     []ops.NewApp
+	again    bool // what is made was made before
 	provided []ops.Secrets
 	refuse   error
 }
@@ -65,7 +67,11 @@ func newStudio(tried bool) *studio {
 
 func (s *studio) Create(_ context.Context, n ops.NewApp, from eventstore.Origin) (ops.Credentials, error) {
 	s.made, s.origins = append(s.made, n), append(s.origins, from)
-	return ops.Credentials{App: anApp, UserID: "us_M6jVa85Zb", AccessKey: "kspay_test_1", SecretKey: "s3cret", At: day}, s.refuse
+	c := ops.Credentials{App: anApp, UserID: "us_M6jVa85Zb", AccessKey: "kspay_test_1", SecretKey: "s3cret", At: day}
+	if s.again {
+		c.SecretKey = ""
+	}
+	return c, s.refuse
 }
 
 func (s *studio) Regenerate(_ context.Context, app string, from eventstore.Origin) (ops.Credentials, error) {
@@ -122,13 +128,22 @@ func (s *studio) ListPayins(_ context.Context, f projections.Filter) (projection
 
 // desk returns a function that asks as a role; log is what the API has logged.
 func (s *studio) desk(log *bytes.Buffer) func(method, path, role, body string) *httptest.ResponseRecorder {
+	ask := s.deskOf(log)
+	return func(method, path, role, body string) *httptest.ResponseRecorder {
+		return ask(method, path, role, body, nil)
+	}
+}
+
+// deskOf is desk, with headers.
+func (s *studio) deskOf(log *bytes.Buffer) func(method, path, role, body string, more http.Header) *httptest.ResponseRecorder {
 	rt := httpapi.NewRouter()
 	ops.New(ops.Ports{Views: s, Merchants: s, Apps: s, Trials: s, AppPayments: s}, ops.Options{
 		Clock: func() time.Time { return day }, Logger: slog.New(slog.NewTextHandler(log, nil)),
 	}).Register(rt)
 	h := &httpapi.Front{Next: rt, Logger: slog.New(slog.DiscardHandler)}
-	return func(method, path, role, body string) *httptest.ResponseRecorder {
+	return func(method, path, role, body string, more http.Header) *httptest.ResponseRecorder {
 		r := httptest.NewRequest(method, path, strings.NewReader(body))
+		maps.Copy(r.Header, more)
 		r.Header.Set("X-Operator-Key", role)
 		if method != http.MethodGet {
 			r.Header.Set("Content-Type", "application/json")
@@ -195,6 +210,10 @@ func TestAppSignUp(t *testing.T) {
 	if from := s.origins[0]; from.Actor != "operator:opr_maker" || from.Request == "" || len(from.Evidence) != 2 {
 		t.Errorf("from %+v", from)
 	}
+	w = ask("POST", "/ops/v1/apps", "maker", `{"name":"Kirana","plans":[{"id":"own","payin":{"commission":{"percent":"2"}}}]}`) // an app's plan needs no part for payouts
+	if n := s.made[len(s.made)-1]; w.Code != 200 || len(n.Plans) != 1 || !n.Plans[0].Payout.Commission.Percent.IsZero() {
+		t.Errorf("a plan of payins alone: %d %s", w.Code, w.Body)
+	}
 	w = ask("POST", appPath+"/credentials", "owner", `{}`)
 	if w.Code != 200 || !strings.Contains(w.Body.String(), `"secret_key":"s3cret2"`) {
 		t.Errorf("regenerate: %d %s", w.Code, w.Body)
@@ -216,6 +235,39 @@ func TestAppSignUp(t *testing.T) {
 	for _, role := range []string{"checker", "auditor", "support"} {
 		if w := ask("POST", "/ops/v1/apps", role, `{"name":"Kirana"}`); w.Code != 403 {
 			t.Errorf("%s makes an app: %d", role, w.Code)
+		}
+	}
+}
+
+// What is asked for again under one Idempotency-Key is made once; its secret key is in the first answer alone.
+func TestAppSignUpIsRepeated(t *testing.T) {
+	s, log := newStudio(false), &bytes.Buffer{}
+	ask := s.deskOf(log)
+	post := func(role string, keys ...string) *httptest.ResponseRecorder {
+		return ask("POST", "/ops/v1/apps", role, `{"name":"Kirana"}`, http.Header{"Idempotency-Key": keys})
+	}
+	for _, role := range []string{"owner", "maker"} {
+		if w := post(role, "once"); w.Code != 200 || !strings.Contains(w.Body.String(), `"secret_key":"s3cret"`) {
+			t.Fatalf("%s: %d %s", role, w.Code, w.Body)
+		}
+	}
+	if a, b := s.origins[0].IdempotencyKey, s.origins[1].IdempotencyKey; a == "" || b == "" || a == b {
+		t.Errorf("the keys of two operators: %q, %q", a, b)
+	}
+	if n := strings.Count(log.String(), "an app is made"); n != 2 {
+		t.Errorf("logged %d times", n)
+	}
+	s.again = true
+	w := post("owner", "once")
+	if w.Code != 200 || strings.Contains(w.Body.String(), "secret_key") || !strings.Contains(w.Body.String(), `"access_key":"kspay_test_1"`) {
+		t.Errorf("again: %d %s", w.Code, w.Body)
+	}
+	if s.origins[2].IdempotencyKey != s.origins[0].IdempotencyKey || strings.Count(log.String(), "an app is made") != 2 {
+		t.Errorf("again: %+v, logged %s", s.origins[2], log)
+	}
+	for _, keys := range [][]string{{""}, {"a", "b"}, {strings.Repeat("x", 256)}} {
+		if w := post("owner", keys...); w.Code != 422 || !strings.Contains(w.Body.String(), "Idempotency-Key") || len(s.made) != 3 {
+			t.Errorf("%q: %d %s", keys, w.Code, w.Body)
 		}
 	}
 }

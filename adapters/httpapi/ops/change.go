@@ -49,6 +49,11 @@ func (a *API) guardBody(may func(merchant.Role) bool, limit int64, serve change)
 		if !ok {
 			return
 		}
+		place, ok := a.opts.Gate.Admit(w, r, by.ID)
+		if !ok {
+			return
+		}
+		defer place.Leave()
 		ctx, cancel := context.WithTimeout(r.Context(), submitWithin)
 		defer cancel()
 		data, err := serve(r.WithContext(ctx), by, s)
@@ -68,6 +73,8 @@ func read(w http.ResponseWriter, r *http.Request, limit int64) (s sent, ok bool)
 		return sent{body, fields}, true
 	case errors.Is(err, httpapi.ErrMediaType):
 		httpapi.Fail(w, http.StatusUnsupportedMediaType, httpapi.MessageMediaType)
+	case errors.Is(err, httpapi.ErrBodies):
+		httpapi.Refuse(w, r, err)
 	case errors.Is(err, httpapi.ErrTooLarge):
 		httpapi.Fail(w, http.StatusRequestEntityTooLarge, httpapi.MessageTooLarge)
 	default:

@@ -12,6 +12,6 @@
 //
 // Checks are made in this order: path, method, key, rate, role, body, parameters. A request that changes something is logged with
 // the operator's id; what it changes is an event of operator:opr_..., with the address and the body as sealed evidence. Each can be
-// repeated without harm, so there is no Idempotency-Key; only making an app, or giving it a gateway, makes another one each time. What a request brings
+// repeated without harm, or has an Idempotency-Key: disputes, refunds, making an app. Only giving an app a gateway makes another one each time. What a request brings
 // of gateways' secrets is not kept with it.
 package ops

@@ -74,7 +74,7 @@ func (a *API) guardUpload(may func(merchant.Role) bool, prepare func(*http.Reque
 		a.guardExport(may, func(r *http.Request, by merchant.Operator) (*file, error) {
 			body, err := httpapi.ReadBody(w, r, maxCheckpoint)
 			switch {
-			case errors.Is(err, httpapi.ErrTooLarge):
+			case errors.Is(err, httpapi.ErrTooLarge), errors.Is(err, httpapi.ErrBodies):
 				return nil, err
 			case err != nil:
 				return nil, domain.InvalidField("checkpoint", "did not arrive whole")

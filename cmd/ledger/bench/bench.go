@@ -34,6 +34,8 @@ type Program interface {
 	// Serve makes a merchant of that id, who may call from this machine, and runs the server as `ledger serve` does, with
 	// payouts held back from their gateway.
 	Serve(ctx context.Context, at Place, merchantID string) (*Server, error)
+	// Spawn is Serve in a process of its own.
+	Spawn(ctx context.Context, at Place, merchantID string) (*Server, error)
 	// Verify is `ledger verify`.
 	Verify(ctx context.Context, at Place) ([]ledger.Check, error)
 }
@@ -63,6 +65,7 @@ type Server struct {
 	Records int64                       // in the log, when it was started
 	Idle    func(context.Context) error // waits until views and consumers have done what is in the log
 	Stop    func() error
+	Peak    func() float64 // most that its process has had resident, in MiB; 0 where the system does not tell; nil: it has none of its own
 }
 
 // Options say how to measure.
@@ -95,6 +98,7 @@ func scenarios() []scenario {
 		{"append", "payouts initiated, durable, every index caught up", runAppend},
 		{"settle", "the whole life of a payout, until the views contain it", runSettle},
 		{"http", "POST " + payoutPath + ", key, address and rate checked", runHTTP},
+		{"overload", "the same, asked for ten times as much as can be in work", runOverload},
 		{"batch", "POST " + batchPath + ", 10,000 payouts each, until all of them are held", runBatch},
 		{"replay", "reading the log", runReplay},
 		{"lag", "from acknowledged to visible in the views", runLag},

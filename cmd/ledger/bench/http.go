@@ -162,46 +162,55 @@ func closeAll(conns []*conn) error {
 
 // exchange sends a request and reads the answer, which must be a 200. The body is good until the next exchange.
 func (c *conn) exchange() ([]byte, error) {
+	status, _, err := c.attempt()
+	if err == nil && status != "200" {
+		err = fmt.Errorf("a payout was answered with %s: %s", status, c.body)
+	}
+	return c.body, err
+}
+
+// attempt sends a request and reads the answer, whatever it is. last is that the server closes the connection behind it.
+func (c *conn) attempt() (status string, last bool, err error) {
 	copy(c.id, c.ids.id("PAYOUT-2026-"))
 	if err := c.SetDeadline(time.Now().Add(httpWithin)); err != nil {
-		return nil, err
+		return "", false, err
 	}
 	if _, err := c.Write(c.request); err != nil {
-		return nil, err
+		return "", false, err
 	}
-	status, err := c.in.ReadString('\n')
+	first, err := c.in.ReadString('\n')
 	if err != nil {
-		return nil, err
+		return "", false, err
 	}
+	_, status, _ = strings.Cut(first, " ")
+	status, _, _ = strings.Cut(status, " ")
 	length := -1
 	for {
 		line, err := c.in.ReadSlice('\n')
 		if err != nil {
-			return nil, err
+			return "", false, err
 		}
 		if len(bytes.TrimSpace(line)) == 0 {
 			break
 		}
-		if name, value, _ := bytes.Cut(line, []byte(":")); bytes.EqualFold(name, []byte("Content-Length")) {
+		switch name, value, _ := bytes.Cut(line, []byte(":")); {
+		case bytes.EqualFold(name, []byte("Content-Length")):
 			if length, err = strconv.Atoi(string(bytes.TrimSpace(value))); err != nil {
-				return nil, err
+				return "", false, err
 			}
+		case bytes.EqualFold(name, []byte("Connection")):
+			last = bytes.EqualFold(bytes.TrimSpace(value), []byte("close"))
 		}
 	}
 	if length < 0 {
-		return nil, errors.New("an answer without Content-Length")
+		return "", false, errors.New("an answer without Content-Length")
 	}
 	if cap(c.body) < length {
 		c.body = make([]byte, length)
 	}
 	c.body = c.body[:length]
-	if _, err := io.ReadFull(c.in, c.body); err != nil {
-		return nil, err
-	}
-	if !strings.HasPrefix(status, "HTTP/1.1 200 ") {
-		return nil, fmt.Errorf("a payout was answered with %s: %s", strings.TrimSpace(status), c.body)
-	}
-	return c.body, nil
+	_, err = io.ReadFull(c.in, c.body)
+	return status, last, err
 }
 
 // bareServer answers without a ledger.
