@@ -479,3 +479,26 @@ func TestListPages(t *testing.T) {
 		}
 	})
 }
+
+// More merchants hang than there are places for: once that is known they have half of them, and the others' callbacks go out.
+func TestManySlowMerchantsHoldUpNobody(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, sqliteWork(t)())
+	slow := receiverThat(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	quick := newReceiver(t)
+	s.join("mer_quick", quick.URL)
+	for i := range 40 {
+		name := "mer_slow" + strconv.Itoa(i)
+		s.join(name, slow.URL)
+		for n := range 20 {
+			s.callback(name, fmt.Sprintf("txn_slow%d_%d", i, n))
+		}
+	}
+	s.run(s.store, webhook.Options{PerMerchant: 2, Concurrency: 8, Timeout: 400 * time.Millisecond, Gap: time.Hour, Attempts: 2})
+	until(t, "all places have met one that hangs", func() bool { return len(slow.got()) > 40*2 })
+	before := len(slow.got())
+	for i := range 50 {
+		s.await(s.callback("mer_quick", "txn_quick"+strconv.Itoa(i)), webhook.Delivered)
+	}
+	t.Logf("%d calls to those that hang while 50 were delivered", len(slow.got())-before)
+}

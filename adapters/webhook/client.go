@@ -27,12 +27,17 @@ const (
 type client struct {
 	guard     *guard
 	resolver  Resolver
+	connect   Dialer
 	timeout   time.Duration
 	transport *http.Transport
 }
 
+// Dialer connects to an address, which was checked.
+type Dialer func(ctx context.Context, network, address string) (net.Conn, error)
+
 func newClient(allow []netip.Prefix, resolver Resolver, roots *x509.CertPool, timeout time.Duration) *client {
 	c := &client{guard: newGuard(allow), resolver: resolver, timeout: timeout}
+	c.connect = (&net.Dialer{ControlContext: c.control}).DialContext
 	c.transport = &http.Transport{
 		Proxy:                  nil, // a proxy would resolve names itself
 		DialContext:            c.dial,
@@ -43,6 +48,7 @@ func newClient(allow []netip.Prefix, resolver Resolver, roots *x509.CertPool, ti
 		MaxIdleConnsPerHost:    2,
 		IdleConnTimeout:        30 * time.Second,
 		MaxResponseHeaderBytes: maxHeaders,
+		DisableCompression:     true, // an answer is kept as it came, and nothing is unpacked
 	}
 	return c
 }
@@ -67,12 +73,11 @@ func (c *client) dial(ctx context.Context, network, address string) (net.Conn, e
 	if err != nil {
 		return nil, &dialError{err}
 	}
-	dialer := net.Dialer{ControlContext: c.control}
 	var failed error
 	for i, a := range addrs {
 		// Each address gets an equal part of the time that is left.
 		part, cancel := context.WithTimeout(ctx, c.share(ctx, len(addrs)-i))
-		conn, err := dialer.DialContext(part, network, net.JoinHostPort(a.String(), port))
+		conn, err := c.connect(part, network, net.JoinHostPort(a.String(), port))
 		cancel()
 		if err == nil {
 			return conn, nil

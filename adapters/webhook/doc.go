@@ -21,7 +21,7 @@
 //   - Callbacks about one subject, a transaction or a batch, go one after the other, in the order of its events: a later one
 //     waits until the earlier one is delivered or failed. Between a batch and its payouts there is no order.
 //   - A merchant has at most Options.PerMerchant attempts under way, and those who have that many are passed over, so
-//     that a slow one never holds up the rest.
+//     that a slow one never holds up the rest. All that are slow have at most half of Options.Concurrency together.
 //   - An attempt goes to the URL that the merchant has at that time: a new one is for pending callbacks too. Without one the attempt counts
 //     as failed; and what ends while the merchant has none is never told, not even when a URL is set later.
 //   - An attempt that a kill cuts short counts, and keeps its lease: the next one is made when that has run out.

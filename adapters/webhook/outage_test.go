@@ -53,6 +53,23 @@ func TestOurOwnOutagesCountNothing(t *testing.T) {
 	eq(t, "attempts", d.Attempts, 1)
 }
 
+// Two processes have seen that a callback is due. One makes the attempt, which fails; the other one, whose store was away for a moment, puts
+// the callback off then, and does not bring the next attempt forward by that.
+func TestPuttingOffKeepsTheGap(t *testing.T) {
+	s := newScene(t, sqliteWork(t)())
+	s.join("mer_a", "https://shop.example/")
+	id, now := s.callback("mer_a", "txn_1"), s.clock.Now()
+	due := now.Add(5 * time.Minute)
+	if ok, err := s.store.Fail(t.Context(), id, now, due); err != nil || !ok {
+		t.Fatal(ok, err)
+	}
+	if err := s.store.PutOff(t.Context(), id, now, now.Add(2*time.Second)); err != nil {
+		t.Fatal(err)
+	}
+	d, _ := s.get(id)
+	eq(t, "due", d.Due, due)
+}
+
 // A record whose merchant cannot be read is given again, not put aside.
 func TestAnOutageIsNotHopeless(t *testing.T) {
 	f := &faulty{scene: newScene(t, sqliteWork(t)())}

@@ -113,9 +113,10 @@ func (s *Store) giveUp(ctx context.Context, d *Delivery, now time.Time) error {
 	return nil
 }
 
-// putOff moves a delivery that could not be attempted, for reasons of ours: that counts nothing.
+// putOff moves a delivery that could not be attempted, for reasons of ours: that counts nothing. Where another process has made the attempt
+// meanwhile, the time of the next one stays.
 func (s *Store) putOff(ctx context.Context, id string, now, due time.Time) error {
-	_, err := s.quick.ExecContext(ctx, `UPDATE deliveries SET due_at = $3 WHERE id = $1 AND state = 'pending' AND lease_until <= $2`,
+	_, err := s.quick.ExecContext(ctx, `UPDATE deliveries SET due_at = $3 WHERE id = $1 AND state = 'pending' AND lease_until <= $2 AND due_at < $3`,
 		id, now.UnixMicro(), due.UnixMicro())
 	if err != nil {
 		return fmt.Errorf("putting off callback %s: %w", id, err)

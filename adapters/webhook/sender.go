@@ -8,6 +8,7 @@ import (
 	"net"
 	"net/http"
 	"net/netip"
+	"slices"
 	"sync"
 	"time"
 
@@ -26,6 +27,7 @@ type Options struct {
 	Poll        time.Duration  // longest time between two looks; default 1 s
 	Allow       []netip.Prefix // ranges that may be called although they are private
 	Resolver    Resolver       // default net.DefaultResolver
+	Dial        Dialer         // default the system's, which looks at the address once more
 	Roots       *x509.CertPool // certificate authorities; default the system's
 	Clock       func() time.Time
 	Logger      *slog.Logger // default slog.Default()
@@ -68,6 +70,10 @@ const (
 	maxAway     = 5 * time.Second       // the same, at most
 )
 
+// maxSlow bounds the merchants that are remembered as slow: those whose receiver last took more than half of the timeout. All of them together have half of the
+// places, however many they are: a network that lets nothing through to a part of the merchants must not hold up the others.
+const maxSlow = 1000
+
 // Sender makes the attempts.
 type Sender struct {
 	store     *Store
@@ -80,23 +86,34 @@ type Sender struct {
 // NewSender makes a sender of the deliveries in store. Run it.
 func NewSender(store *Store, merchants Merchants, secrets Secrets, options Options) *Sender {
 	o := options.withDefaults()
-	return &Sender{store: store, merchants: merchants, secrets: secrets, options: o, client: newClient(o.Allow, o.Resolver, o.Roots, o.Timeout)}
+	c := newClient(o.Allow, o.Resolver, o.Roots, o.Timeout)
+	if o.Dial != nil {
+		c.connect = o.Dial
+	}
+	return &Sender{store: store, merchants: merchants, secrets: secrets, options: o, client: c}
 }
 
 // round is the state of one Run; its goroutine owns it.
 type round struct {
 	*Sender
 	running sync.WaitGroup
-	ended   chan Delivery
+	ended   chan ending
 	active  map[string]bool // by delivery id
 	busy    map[string]int  // by merchant
+	slow    map[string]bool // by merchant; see maxSlow
 	failed  int             // failures of the store in a row
+}
+
+// ending is a delivery of which an attempt has ended.
+type ending struct {
+	Delivery
+	took time.Duration // by the receiver; 0: it was not called
 }
 
 // Run makes the attempts that are due until ctx ends, then waits for those under way, which end within the timeout. It outlives
 // a store that is away.
 func (s *Sender) Run(ctx context.Context) {
-	r := &round{Sender: s, ended: make(chan Delivery, s.options.Concurrency), active: map[string]bool{}, busy: map[string]int{}}
+	r := &round{Sender: s, ended: make(chan ending, s.options.Concurrency), active: map[string]bool{}, busy: map[string]int{}, slow: map[string]bool{}}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -111,8 +128,8 @@ func (s *Sender) Run(ctx context.Context) {
 		case <-wake:
 		case d := <-r.ended:
 			r.forget(d)
-			r.drain()
 		}
+		r.gather(wake)
 	}
 	r.running.Wait()
 	s.client.close()
@@ -151,6 +168,16 @@ func (r *round) start(ctx context.Context) (started int, err error) {
 			full = append(full, m)
 		}
 	}
+	share, slow := max(1, r.options.Concurrency/2), 0
+	for m := range r.slow {
+		slow += r.busy[m]
+	}
+	for m := range r.slow {
+		if slow >= share && r.busy[m] < r.options.PerMerchant {
+			full = append(full, m)
+		}
+	}
+	slices.Sort(full) // one statement for the same merchants
 	// Those under way may come again, until their attempt has taken the lease.
 	due, err := r.store.due(ctx, r.options.Clock(), r.options.Concurrency+len(r.active), full)
 	if err != nil {
@@ -160,31 +187,42 @@ func (r *round) start(ctx context.Context) (started int, err error) {
 		if len(r.active) >= r.options.Concurrency {
 			break
 		}
-		if r.active[d.ID] || r.busy[d.Merchant] >= r.options.PerMerchant {
+		if r.active[d.ID] || r.busy[d.Merchant] >= r.options.PerMerchant || r.slow[d.Merchant] && slow >= share {
 			continue
+		}
+		if r.slow[d.Merchant] {
+			slow++
 		}
 		r.active[d.ID] = true
 		r.busy[d.Merchant]++
 		started++
 		r.running.Go(func() {
-			r.attempt(ctx, d)
-			r.ended <- d
+			took := r.attempt(ctx, d)
+			r.ended <- ending{d, took}
 		})
 	}
 	return started, nil
 }
 
-func (r *round) forget(d Delivery) {
+func (r *round) forget(d ending) {
+	switch {
+	case d.took == 0:
+	case d.took < r.options.Timeout/2:
+		delete(r.slow, d.Merchant)
+	case len(r.slow) < maxSlow:
+		r.slow[d.Merchant] = true
+	}
 	delete(r.active, d.ID)
 	if r.busy[d.Merchant]--; r.busy[d.Merchant] == 0 {
 		delete(r.busy, d.Merchant)
 	}
 }
 
-// drain takes note of everything that has ended by now.
-func (r *round) drain() {
+// gather takes note of everything that has ended, or come, by now: one look does for all of it.
+func (r *round) gather(wake <-chan struct{}) {
 	for {
 		select {
+		case <-wake:
 		case d := <-r.ended:
 			r.forget(d)
 		default:
@@ -193,8 +231,8 @@ func (r *round) drain() {
 	}
 }
 
-// attempt makes one attempt of a delivery that is due, and decides what becomes of it. It outlasts ctx, within the lease.
-func (s *Sender) attempt(stopping context.Context, d Delivery) {
+// attempt makes one attempt of a delivery that is due, and decides what becomes of it. It outlasts ctx, within the lease. It returns how long the receiver took.
+func (s *Sender) attempt(stopping context.Context, d Delivery) time.Duration {
 	now := s.options.Clock()
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(stopping), s.options.Timeout+leaseMargin)
 	defer cancel()
@@ -204,7 +242,7 @@ func (s *Sender) attempt(stopping context.Context, d Delivery) {
 			logger.Error("a callback could not be given up", "error", err)
 			linger(stopping)
 		}
-		return
+		return 0
 	}
 	target, header, problem, err := s.prepare(ctx, &d, now)
 	var begun Delivery
@@ -218,16 +256,17 @@ func (s *Sender) attempt(stopping context.Context, d Delivery) {
 			logger.Warn("a callback could not be put off", "error", err)
 			linger(stopping)
 		}
-		return
+		return 0
 	}
 	if !ok {
-		return // another process was faster
+		return 0 // another process was faster
 	}
 	o := outcome{problem: problem}
 	if problem == "" {
 		o = s.client.post(ctx, target, header, begun.Body)
 	}
 	s.conclude(ctx, logger, &begun, &o)
+	return o.latency
 }
 
 // linger keeps a delivery under way that the store cannot be told to put off: it is due, and would be begun again at once.

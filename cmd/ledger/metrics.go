@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"slices"
 	"strconv"
 	"time"
 
@@ -99,7 +100,7 @@ func (d *depths) Collect(ch chan<- prometheus.Metric) {
 
 // jobKinds are the kinds of due jobs that this server works on.
 func (s *server) jobKinds() []string {
-	kinds := append([]string{gateway.ExpiryJobs, gateway.EarlyJobs, gateway.TrialJobs}, s.refunds.Kinds()...)
+	kinds := slices.Concat(s.expiry.Kinds(), []string{gateway.EarlyJobs, gateway.TrialJobs, gateway.LateJobs}, s.refunds.Kinds())
 	if s.bank != nil {
 		kinds = append(kinds, gateway.PayoutJobs(s.bank.client.Name()), gateway.BatchJobs(s.bank.client.Name()))
 	}

@@ -164,7 +164,11 @@ func (s *server) joinCheckouts(ctx context.Context, base string, opts gateway.Op
 	if err != nil {
 		return err
 	}
-	s.expiry.AskOrders(s.checkouts)
+	var names []string
+	for _, spec := range s.checkouts.Specs() {
+		names = append(names, spec.Name)
+	}
+	s.expiry.AskOrders(s.checkouts, names...)
 	s.refunds.Use(s.checkouts)
 	return nil
 }
@@ -181,12 +185,13 @@ func (s *server) desk() *appDesk {
 func (s *server) kspay(zone *time.Location) (*kspay.API, error) {
 	return kspay.New(
 		kspay.Ports{
-			Merchants: s.apps, Ledger: s.ports, Vault: s.stores.vault, Views: s.apps, Checkouts: kspayCheckouts{s.checkouts}, Spent: s.stores.work,
+			Merchants: s.apps, Ledger: s.ports, Vault: s.stores.vault, Views: s.apps, Checkouts: kspayCheckouts{s.checkouts}, Spent: s.stores.spent,
 		}, s.links.book,
 		kspay.Options{
 			MaxBody: min(int64(s.cfg.MaxBody), kspay.DefaultMaxBody), RateLimit: s.cfg.RateLimit, FailureLimit: kspay.DefaultFailureLimit,
 			TokenLife: s.cfg.TokenLife, RefreshLife: s.cfg.RefreshLife, SignatureLife: s.cfg.SignatureLife, CheckoutExpiry: s.cfg.CheckoutExpiry,
 			OrderWithin: orderWait + submitMargin, Zone: zone, CheckoutURL: s.links.checkoutOf, Logger: s.logger,
+			Commands: s.admission.Commands, Reads: s.admission.Reads, Waits: s.admission.Waits,
 		})
 }
 
@@ -194,5 +199,5 @@ func (s *server) kspay(zone *time.Location) (*kspay.API, error) {
 func (s *server) pages() *checkout.Pages {
 	return checkout.New(
 		checkout.Ports{Tickets: s.links.book, Merchants: s.apps, Payments: s.ports, Checkouts: pageCheckouts{s.checkouts}, Vault: s.stores.vault},
-		checkout.Options{Logger: s.logger})
+		checkout.Options{Logger: s.logger, Gate: s.admission.Pages})
 }

@@ -3,6 +3,7 @@ package main
 import (
 	"context"
 	"database/sql"
+	"database/sql/driver"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -32,6 +33,8 @@ const readConnections = 8
 type storeFlags struct {
 	DB            string `name:"db" default:"sqlite:data/ledger.db" help:"Where the log is: sqlite:FILE or postgres://user:password@host:5432/name."`
 	MasterKeyFile string `help:"File of 64 hexadecimal characters. Made on the first start on SQLite (data/master.key unless given); must be given with PostgreSQL." placeholder:"FILE"`
+
+	DBSilence time.Duration `name:"db-silence" default:"30s" help:"How long PostgreSQL may say nothing before its connections are given up and made anew."`
 }
 
 // newStore are the flags of the commands that make a store.
@@ -43,6 +46,7 @@ type newStore struct {
 type location struct {
 	dialect migrations.Dialect
 	dsn     string // file of the log, or URL
+	silence *postgres.Silence
 }
 
 func (f *storeFlags) location() (location, error) {
@@ -53,12 +57,12 @@ func (f *storeFlags) location() (location, error) {
 		if rest == "" {
 			return location{}, usagef("--db %s names no file", f.DB)
 		}
-		return location{migrations.SQLite, rest}, nil
+		return location{dialect: migrations.SQLite, dsn: rest}, nil
 	case "postgres", "postgresql":
 		if _, err := pgx.ParseConfig(f.DB); err != nil {
 			return location{}, usagef("--db: %v", err)
 		}
-		return location{migrations.Postgres, f.DB}, nil
+		return location{dialect: migrations.Postgres, dsn: f.DB, silence: postgres.NewSilence(f.DBSilence)}, nil
 	}
 	return location{}, usagef("--db must start with sqlite: or postgres://")
 }
@@ -92,6 +96,8 @@ type stores struct {
 	work      *work.Store
 	workDB    *sql.DB
 	workQuick *sql.DB // workDB's tables, for commits that need not wait for the disk; see package work
+	workSure  *sql.DB // the same, for commits that no crash of the machine may undo
+	spent     *work.Store
 	secrets   *sql.DB
 	vault     *vault.Vault
 }
@@ -122,6 +128,7 @@ func (f *storeFlags) migrate(ctx context.Context, partitions int) error {
 }
 
 func migrateArea(ctx context.Context, loc location, area string) error {
+	loc.silence = postgres.NewSilence(24 * time.Hour) // to migrate may take its time
 	db, err := loc.openArea(area)
 	if err != nil {
 		return err
@@ -147,6 +154,9 @@ func (f *storeFlags) open(ctx context.Context, makeKey bool) (*stores, error) {
 	}
 	if makeKey {
 		makeKey, err = s.unsealed(ctx)
+	}
+	if err == nil {
+		err = s.checkSecrets(ctx)
 	}
 	if err == nil {
 		s.vault, err = openVault(ctx, s.secrets, keyFile, makeKey)
@@ -219,7 +229,10 @@ func (s *stores) openAll(ctx context.Context) (err error) {
 	if s.workQuick, err = s.openQuickWork(); err != nil {
 		return err
 	}
-	s.work = work.New(s.workDB, s.workQuick)
+	if s.workSure, err = s.openSureWork(); err != nil {
+		return err
+	}
+	s.work, s.spent = work.New(s.workDB, s.workQuick), work.New(s.workSure, s.workQuick)
 	return nil
 }
 
@@ -255,7 +268,7 @@ func (l location) openLog(ctx context.Context) (eventstore.Store, error) {
 	if l.dialect == migrations.SQLite {
 		return openLog(sqlite.Open(ctx, l.dsn))
 	}
-	return openLog(postgres.Open(ctx, l.dsn))
+	return openLog(postgres.Open(ctx, l.dsn, postgres.WithSilence(l.silence)))
 }
 
 // unsealed tells whether no key can be missing: a store on SQLite that is empty and bound to no master key.
@@ -312,7 +325,7 @@ func openVault(ctx context.Context, db *sql.DB, keyFile string, makeKey bool) (*
 // Close closes what is open.
 func (s *stores) Close() error {
 	var errs []error
-	for _, db := range []*sql.DB{s.views, s.workDB, s.workQuick, s.secrets} {
+	for _, db := range []*sql.DB{s.views, s.workDB, s.workQuick, s.workSure, s.secrets} {
 		if db != nil {
 			errs = append(errs, db.Close())
 		}
@@ -332,6 +345,31 @@ func (s *stores) openQuickWork() (*sql.DB, error) {
 	return s.openPostgres(migrations.Work, "SET synchronous_commit = off")
 }
 
+// warnOfCrashes says what a database server is set to that makes a crash of its machine cost more than it need. It is no refusal: the server's file system
+// may do what the setting would, and a trial has nothing to lose.
+func (s *stores) warnOfCrashes(ctx context.Context, logger *slog.Logger) error {
+	server, is := s.log.(interface {
+		Durability(ctx context.Context) (doubts []string, err error)
+	})
+	if !is {
+		return nil
+	}
+	doubts, err := server.Durability(ctx)
+	for _, doubt := range doubts {
+		logger.Warn("the database is not safe from crashes", "setting", doubt)
+	}
+	return err
+}
+
+// openSureWork opens the work area for what was used once and is in no log (work.Store.SpendOnce). On PostgreSQL workDB waits for the disk already. On
+// SQLite it takes a connection that does.
+func (s *stores) openSureWork() (*sql.DB, error) {
+	if s.dialect == migrations.Postgres {
+		return s.workDB, nil
+	}
+	return s.openSQLite(migrations.Work, "FULL")
+}
+
 // durable makes the commits of a connection wait for the disk whatever the default of the role is. Where the default asks for
 // more than that, of a standby, it is kept.
 const durable = "SELECT set_config('synchronous_commit', 'on', false) WHERE current_setting('synchronous_commit') = 'off'"
@@ -343,13 +381,28 @@ func (l location) openPostgres(area, begin string) (*sql.DB, error) {
 		return nil, usagef("--db: %v", err)
 	}
 	config.RuntimeParams["search_path"] = area
+	l.silence.Bound(&config.Config, silences(area))
 	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(func(ctx context.Context, conn *pgx.Conn) error {
-		_, err := conn.Exec(ctx, begin)
+		_, err := conn.PgConn().Exec(ctx, l.silence.Settings(2)+begin).ReadAll()
 		return err
+	}), stdlib.OptionResetSession(func(_ context.Context, conn *pgx.Conn) error {
+		if !l.silence.Alive(conn.PgConn()) {
+			return driver.ErrBadConn
+		}
+		return nil
 	}))
 	db.SetMaxOpenConns(8)
 	db.SetMaxIdleConns(8)
 	return db, nil
+}
+
+// silences is how many silences an area's server may take for a statement: all of a statement by value date is sorted before its first line
+// comes.
+func silences(area string) int {
+	if area == "views" {
+		return 10
+	}
+	return 2
 }
 
 // openArea opens the database of work or secrets, and on PostgreSQL of views. A file that is made is its owner's only.
@@ -368,6 +421,11 @@ func (l location) openArea(area string) (*sql.DB, error) {
 	if err := file.Close(); err != nil {
 		return nil, fmt.Errorf("opening %s: %w", l.file(area), err)
 	}
+	return l.openSQLite(area, sync)
+}
+
+// openSQLite opens the file of an area, with this setting of synchronous.
+func (l location) openSQLite(area, sync string) (*sql.DB, error) {
 	path, err := filepath.Abs(l.file(area))
 	if err != nil {
 		return nil, fmt.Errorf("opening %s: %w", l.file(area), err)

@@ -10,6 +10,7 @@ import (
 // startWorkers starts everything that runs in the background; all of it ends when ctx does.
 func (s *server) startWorkers(ctx context.Context, running *sync.WaitGroup) {
 	running.Go(func() { s.tail.Run(ctx) })
+	running.Go(func() { s.admission.Watch(ctx, s.logger, refusalsEvery) })
 	run := func(name string, f func(context.Context) error) {
 		running.Go(func() {
 			if err := f(ctx); err != nil && ctx.Err() == nil {

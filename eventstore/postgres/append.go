@@ -95,7 +95,7 @@ func (s *Store) committed(ctx context.Context, records []eventstore.Record) (fou
 		return false, err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	if err := prepare(ctx, conn); err != nil {
+	if err := s.silence.prepare(ctx, conn); err != nil {
 		return false, err
 	}
 	if _, err := lockHead(ctx, conn.PgConn(), records[0].Partition); err != nil {

@@ -43,7 +43,7 @@ func explainCode(code string, err error) error {
 		return fmt.Errorf("PostgreSQL's disk is full: %w", err)
 	case code == "53300":
 		return fmt.Errorf("PostgreSQL has no connection to spare: %w", err)
-	case code == "25006":
+	case code == "25006", code == "0A000": // the latter is what a standby says to a transaction that is to write
 		return fmt.Errorf("PostgreSQL is read-only, a standby perhaps: %w", err)
 	case strings.HasPrefix(code, "28"):
 		return fmt.Errorf("PostgreSQL refuses the user or the password: %w", err)

@@ -39,8 +39,8 @@ func migrate(ctx context.Context, dsn string, partitions int) (err error) {
 	if err != nil {
 		return err
 	}
-	config := parsed.ConnConfig
-	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(prepare))
+	config, silence := parsed.ConnConfig, NewSilence(0)
+	db := stdlib.OpenDB(*config, stdlib.OptionAfterConnect(silence.prepare))
 	defer func() { err = errors.Join(err, db.Close()) }()
 	if err := migrations.Up(ctx, db, migrations.Postgres, migrations.Log); err != nil {
 		return err
@@ -50,7 +50,7 @@ func migrate(ctx context.Context, dsn string, partitions int) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, conn.Close(context.WithoutCancel(ctx))) }()
-	if err := prepare(ctx, conn); err != nil {
+	if err := silence.prepare(ctx, conn); err != nil {
 		return err
 	}
 	return pgx.BeginFunc(ctx, conn, func(tx pgx.Tx) error { return identity(ctx, tx, info) })

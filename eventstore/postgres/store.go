@@ -20,19 +20,13 @@ import (
 // maxConnections of a store's pool, where the address does not say pool_max_conns.
 const maxConnections = 16
 
-// settings of every connection. They are set by a statement, not while connecting, which poolers in between may refuse.
+// settings of every connection, beside those of Silence.Settings. They are set by a statement, not while connecting, which poolers in between may refuse.
 //
-//   - A client that is gone with the head's lock must not hold up the others: the server asks after it (keepalives), and
-//     ends a transaction that stands still.
 //   - Every question is for a range of a primary key, or for single ones. PostgreSQL knows too little of a table that has just grown
 //     to see that by itself: it would read and sort all of it, for each page of a history.
 //   - An answer means durable, so the database's default is not taken where it says otherwise. Waiting for standbys
 //     (remote_apply and so on) is left as it is.
 const settings = `SET search_path = public;
-	SET idle_in_transaction_session_timeout = '30s';
-	SET tcp_keepalives_idle = 10;
-	SET tcp_keepalives_interval = 5;
-	SET tcp_keepalives_count = 3;
 	SET enable_seqscan = off;
 	SET enable_bitmapscan = off;
 	SET jit = off;
@@ -43,6 +37,7 @@ const settings = `SET search_path = public;
 // Store is a log in PostgreSQL. It is safe for concurrent use.
 type Store struct {
 	pool       *pgxpool.Pool
+	silence    *Silence
 	index      *index.Index
 	reads      *sql.DB      // over pool, as the index wants it
 	partitions atomic.Int64 // as last read; Adopt changes it
@@ -50,17 +45,29 @@ type Store struct {
 
 var _ eventstore.Store = (*Store)(nil)
 
+// Option is an option of Open.
+type Option func(*options)
+
+type options struct{ silence *Silence }
+
+// WithSilence bounds how long the server may say nothing; DefaultSilence otherwise.
+func WithSilence(s *Silence) Option { return func(o *options) { o.silence = s } }
+
 // Open opens the log in the database at dsn, a URL or key=value pairs, which Migrate has prepared. migrations.ErrPending when
 // it is not up to date, eventstore.ErrNewer when a newer program has made it.
-func Open(ctx context.Context, dsn string) (*Store, error) {
-	s, err := open(ctx, dsn)
+func Open(ctx context.Context, dsn string, with ...Option) (*Store, error) {
+	o := options{silence: NewSilence(0)}
+	for _, set := range with {
+		set(&o)
+	}
+	s, err := open(ctx, dsn, o)
 	if err != nil {
 		return nil, fmt.Errorf("open the log in PostgreSQL: %w", explain(err))
 	}
 	return s, nil
 }
 
-func open(ctx context.Context, dsn string) (*Store, error) {
+func open(ctx context.Context, dsn string, o options) (*Store, error) {
 	config, err := pgxpool.ParseConfig(dsn)
 	if err != nil {
 		return nil, err
@@ -74,12 +81,14 @@ func open(ctx context.Context, dsn string) (*Store, error) {
 			config.ConnConfig.DefaultQueryExecMode)
 	default:
 	}
-	config.AfterConnect = prepare
+	config.AfterConnect = o.silence.prepare
+	o.silence.Bound(&config.ConnConfig.Config, 1)
+	config.PrepareConn = func(_ context.Context, conn *pgx.Conn) (bool, error) { return o.silence.Alive(conn.PgConn()), nil }
 	pool, err := pgxpool.NewWithConfig(ctx, config)
 	if err != nil {
 		return nil, err
 	}
-	s := &Store{pool: pool, reads: stdlib.OpenDBFromPool(pool)}
+	s := &Store{pool: pool, silence: o.silence, reads: stdlib.OpenDBFromPool(pool)}
 	s.index = index.New(index.DB{Read: s.reads, Events: s.events, Write: s.writeIndex, Among: among}, index.Options{})
 	if err := s.check(ctx); err != nil {
 		return nil, errors.Join(err, s.Close())
@@ -88,8 +97,8 @@ func open(ctx context.Context, dsn string) (*Store, error) {
 }
 
 // prepare makes a new connection ready.
-func prepare(ctx context.Context, conn *pgx.Conn) error {
-	if _, err := conn.PgConn().Exec(ctx, settings).ReadAll(); err != nil {
+func (s *Silence) prepare(ctx context.Context, conn *pgx.Conn) error {
+	if _, err := conn.PgConn().Exec(ctx, s.Settings(1)+settings).ReadAll(); err != nil {
 		return fmt.Errorf("set up the connection: %w", err)
 	}
 	return nil
@@ -103,15 +112,19 @@ func (s *Store) check(ctx context.Context) error {
 	return err
 }
 
-// Info returns the ledger's id and its number of partitions.
+// Info returns the ledger's id and its number of partitions. eventstore.ErrBroken where the heads are not so many.
 func (s *Store) Info(ctx context.Context) (eventstore.Info, error) {
 	var info eventstore.Info
-	err := s.pool.QueryRow(ctx, "SELECT id, partitions FROM ledger").Scan((*[16]byte)(&info.LedgerID), &info.Partitions)
+	var heads int
+	err := s.pool.QueryRow(ctx, "SELECT id, partitions, (SELECT count(*) FROM heads) FROM ledger").Scan((*[16]byte)(&info.LedgerID), &info.Partitions, &heads)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return eventstore.Info{}, fmt.Errorf("the log has no id yet: %w", migrations.ErrPending)
 	}
 	if err != nil {
 		return eventstore.Info{}, fmt.Errorf("read the ledger's id: %w", explain(err))
+	}
+	if heads != info.Partitions { // with another number, a merchant would be looked for where it is not
+		return eventstore.Info{}, fmt.Errorf("%w: it says that it has %d partitions, and there are the heads of %d", eventstore.ErrBroken, info.Partitions, heads)
 	}
 	s.partitions.Store(int64(info.Partitions))
 	return info, nil

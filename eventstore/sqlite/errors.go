@@ -27,7 +27,7 @@ func explain(err error) error {
 	case sqlite3.SQLITE_BUSY, sqlite3.SQLITE_LOCKED:
 		return fmt.Errorf("another process keeps the log locked: %w", err)
 	case sqlite3.SQLITE_READONLY:
-		return fmt.Errorf("the log cannot be written, its file or folder is read-only: %w", err)
+		return fmt.Errorf("the log cannot be written: its file, one beside it (-wal, -shm) or its folder is read-only: %w", err)
 	case sqlite3.SQLITE_IOERR:
 		return fmt.Errorf("the disk reports an error: %w", err)
 	case sqlite3.SQLITE_CANTOPEN:

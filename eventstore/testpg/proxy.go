@@ -26,6 +26,10 @@ type Proxy struct {
 	down  bool
 	cut   *cut // the next one, if any
 	cuts  int  // so many were made
+
+	frozen   bool
+	forsaken map[net.Conn]bool // clients' ends over which nothing passes any more
+	changed  *sync.Cond        // frozen, forsaken or down; over mu
 }
 
 // cut breaks the connection over which text is sent.
@@ -74,7 +78,9 @@ func newProxy(dsn string) (*Proxy, error) {
 		server:   net.JoinHostPort(config.Host, strconv.Itoa(int(config.Port))),
 		dsn:      u.String(),
 		conns:    map[net.Conn]bool{},
+		forsaken: map[net.Conn]bool{},
 	}
+	p.changed = sync.NewCond(&p.mu)
 	p.wg.Go(p.accept)
 	return p, nil
 }
@@ -97,11 +103,46 @@ func (p *Proxy) Cuts() int {
 	return p.cuts
 }
 
+// Freeze lets nothing pass over any connection, without closing one, until Thaw: what was sent meanwhile passes then. New connections are taken, and stand still.
+func (p *Proxy) Freeze() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = true
+}
+
+// Thaw ends a Freeze.
+func (p *Proxy) Thaw() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.frozen = false
+	p.changed.Broadcast()
+}
+
+// Forsake lets nothing pass ever again over the connections that there are, without closing one, as when a firewall has forgotten them. New ones work.
+func (p *Proxy) Forsake() {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for conn := range p.conns {
+		p.forsaken[conn] = true
+	}
+}
+
+// gate waits until something may pass over a connection; false when nothing will.
+func (p *Proxy) gate(client net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	for (p.frozen || p.forsaken[client]) && !p.down {
+		p.changed.Wait()
+	}
+	return !p.down
+}
+
 // Down breaks all connections and takes no new ones, until Up.
 func (p *Proxy) Down() {
 	p.mu.Lock()
 	defer p.mu.Unlock()
 	p.down = true
+	p.changed.Broadcast()
 	for conn := range p.conns {
 		conn.Close() //nolint:errcheck // closed by its own goroutine too
 	}
@@ -149,6 +190,7 @@ func (p *Proxy) forget(conns ...net.Conn) {
 	defer p.mu.Unlock()
 	for _, conn := range conns {
 		delete(p.conns, conn)
+		delete(p.forsaken, conn)
 	}
 }
 
@@ -158,7 +200,7 @@ func (p *Proxy) pass(client, server net.Conn) {
 	var wg sync.WaitGroup
 	wg.Go(func() {
 		defer client.Close() //nolint:errcheck // ends the other direction
-		answers(client, server, withhold)
+		p.answers(client, server, withhold)
 	})
 	err := p.requests(client, server, withhold)
 	if !errors.Is(err, errCutBehind) {
@@ -179,7 +221,11 @@ func (p *Proxy) requests(client, server net.Conn, withhold chan<- []byte) error 
 	for {
 		n, err := client.Read(buffer)
 		if err != nil {
+			p.gate(client) // its end does not pass either
 			return err
+		}
+		if !p.gate(client) {
+			return net.ErrClosed
 		}
 		recent = append(recent, buffer[:n]...)
 		due := p.due(recent, n)
@@ -214,12 +260,12 @@ func (p *Proxy) due(sent []byte, n int) *cut {
 
 // answers carries what the server sends, until one side ends, or until it has been told to withhold it and the last answer
 // has come: a connection that is closed earlier could take away what the server has not read yet.
-func answers(client io.Writer, server io.Reader, withhold <-chan []byte) {
+func (p *Proxy) answers(client net.Conn, server io.Reader, withhold <-chan []byte) {
 	buffer := make([]byte, 64<<10)
 	var until, withheld []byte
 	for {
 		n, err := server.Read(buffer)
-		if err != nil {
+		if err != nil || !p.gate(client) {
 			return
 		}
 		select {
