@@ -56,8 +56,8 @@ fuzz: ## run every fuzz target for FUZZTIME
 
 .PHONY: kills
 KILLS ?= 100
-kills: postgres ## kill the server under load KILLS times on each store, and PostgreSQL a tenth as often; histories of clients through it
-	LEDGER_TEST_KILLS=$(KILLS) LEDGER_TEST_HISTORIES=$(KILLS) $(WITHPG) $(GO) test -v -timeout 60m -run 'TestKilledAgainAndAgain|TestPostgresAway|TestHistoriesAreLinearizable|TestHistoriesOverHTTP' ./cmd/ledger ./adapters/ledger
+kills: postgres ## kill the server under load of every kind KILLS times on each store, cut its power KILLS times, and kill PostgreSQL; histories of clients through it
+	LEDGER_TEST_KILLS=$(KILLS) LEDGER_TEST_HISTORIES=$(KILLS) $(WITHPG) $(GO) test -v -timeout 180m -run 'TestKilledAgainAndAgain|TestPostgresAway|TestEverything|TestPower|TestHistoriesAreLinearizable|TestHistoriesOverHTTP' ./cmd/ledger ./adapters/ledger ./eventstore/sqlite
 
 $(LINT):
 	mkdir -p .cache

@@ -3,6 +3,7 @@ package main
 import (
 	"fmt"
 	"net/http"
+	"strings"
 	"syscall"
 	"testing"
 	"time"
@@ -24,6 +25,11 @@ func TestPostgresAway(t *testing.T) {
 	})
 	w := newWorld(t, t.TempDir(), cluster.URL())
 	w.start("--gateway-wait", "0s", "--rate-limit", "1000000")
+	for _, setting := range []string{"fsync is off", "full_page_writes is off"} { // as they are in a cluster of tests
+		if !strings.Contains(w.stderr.String(), setting) {
+			t.Errorf("the server was started on a database whose %s, and does not say so", setting)
+		}
+	}
 	m := w.merchant()
 	w.fund(m, "9000000.00")
 	l := w.load(m, 4, "A")

@@ -96,11 +96,14 @@ func TestSecondSignal(t *testing.T) {
 }
 
 // killRounds is how often a server is killed under load: LEDGER_TEST_KILLS, which `make kills` sets, or a few times.
-func killRounds(t *testing.T) int {
+func killRounds(t *testing.T) int { return roundsOr(t, 3) }
+
+// roundsOr is LEDGER_TEST_KILLS, or a few.
+func roundsOr(t *testing.T, few int) int {
 	t.Helper()
 	text := os.Getenv("LEDGER_TEST_KILLS")
 	if text == "" {
-		return 6
+		return few
 	}
 	n, err := strconv.Atoi(text)
 	if err != nil || n < 1 {

@@ -79,6 +79,17 @@ type world struct {
 	stdout *lockedBuffer
 	calls  *callbackReceiver
 	httpc  *http.Client
+	other  func(*exec.Cmd) // makes of the built binary something else that is run; nil leaves it
+}
+
+// program is the built binary with arguments, or what is run instead.
+func (w *world) program(ctx context.Context, args ...string) *exec.Cmd {
+	cmd := exec.CommandContext(ctx, binary(w.t), args...)
+	cmd.Dir = w.dir
+	if w.other != nil {
+		w.other(cmd)
+	}
+	return cmd
 }
 
 type lockedBuffer struct {
@@ -148,8 +159,7 @@ func (w *world) start(flags ...string) {
 		"serve", "--listen", w.addr, "--db", w.db, "--master-key-file", w.keyFile(), "--sandbox",
 		"--callback-allow", "127.0.0.0/8", "--callback-gap", "300ms",
 	}, flags...)
-	w.server = exec.Command(binary(w.t), args...)
-	w.server.Dir = w.dir
+	w.server = w.program(context.Background(), args...)
 	w.server.Stderr, w.server.Stdout = w.stderr, w.stdout
 	if err := w.server.Start(); err != nil {
 		w.t.Fatal(err)
@@ -226,8 +236,7 @@ func (w *world) execute(args ...string) (out string, code int) {
 	w.t.Helper()
 	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, binary(w.t), args...)
-	cmd.Dir = w.dir
+	cmd := w.program(ctx, args...)
 	var stdout, stderr bytes.Buffer
 	cmd.Stdout, cmd.Stderr = &stdout, &stderr
 	if err := cmd.Run(); err != nil && cmd.ProcessState == nil {

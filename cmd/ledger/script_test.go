@@ -23,7 +23,7 @@ import (
 var update = flag.Bool("update", false, "write the scripts' goldens anew")
 
 func TestMain(m *testing.M) {
-	testscript.Main(cleaning{m}, map[string]func(){"seed": seedMain})
+	testscript.Main(cleaning{m}, map[string]func(){"seed": seedMain, recordedName: recordedMain})
 }
 
 // cleaning removes the built binary when the tests have run.

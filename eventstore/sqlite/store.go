@@ -149,11 +149,12 @@ func connect(dsn string, connections int, pragmas ...string) (*sql.DB, error) {
 	return db, nil
 }
 
-// Info returns the ledger's id and its number of partitions.
+// Info returns the ledger's id and its number of partitions. eventstore.ErrBroken where the heads are not so many.
 func (s *Store) Info(ctx context.Context) (eventstore.Info, error) {
 	var info eventstore.Info
+	var heads int
 	var id string
-	err := s.readers.QueryRowContext(ctx, "SELECT id, partitions FROM ledger").Scan(&id, &info.Partitions)
+	err := s.readers.QueryRowContext(ctx, "SELECT id, partitions, (SELECT count(*) FROM heads) FROM ledger").Scan(&id, &info.Partitions, &heads)
 	if errors.Is(err, sql.ErrNoRows) {
 		return eventstore.Info{}, fmt.Errorf("the log has no id yet: %w", migrations.ErrPending)
 	}
@@ -162,6 +163,9 @@ func (s *Store) Info(ctx context.Context) (eventstore.Info, error) {
 	}
 	if info.LedgerID, err = uuid.Parse(id); err != nil {
 		return eventstore.Info{}, fmt.Errorf("%w: ledger id %q", eventstore.ErrBroken, id)
+	}
+	if heads != info.Partitions { // with another number, a merchant would be looked for where it is not
+		return eventstore.Info{}, fmt.Errorf("%w: it says that it has %d partitions, and there are the heads of %d", eventstore.ErrBroken, info.Partitions, heads)
 	}
 	s.partitions.Store(int64(info.Partitions))
 	return info, nil

@@ -38,9 +38,10 @@
 //   - An answer under an Idempotency-Key. The key itself is in the log; the repeat is answered from the payment.
 //   - A checkpoint. Records come again.
 //
-// What may be used once and has been (SpendOnce) is the one thing here that the log does not tell again: its commit waits for the disk.
+// What may be used once and has been (SpendOnce) is the one thing here that the log does not tell again: its commit waits for the disk, on SQLite too,
+// where it goes through a connection of its own (synchronous=FULL).
 //
-// On SQLite no commit of work waits for the disk (synchronous=NORMAL): only a crash of the machine undoes commits, it ends the
+// On SQLite no other commit of work waits for the disk (synchronous=NORMAL): only a crash of the machine undoes commits, it ends the
 // consumers too, and what it undoes is the end of one history. The write-ahead log of this file is one sequence; so a checkpoint
 // survives only if what was written before it does, and where it does not survive the consumer reads the record again. This holds
 // as long as jobs, callbacks, poisoned records and checkpoints are in one file.

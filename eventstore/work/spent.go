@@ -9,7 +9,8 @@ import (
 // SpendOnce spends something that may be used once, such as a refresh token, by its id: first is true for one caller, in whatever process,
 // and false for all who come later. It is remembered until a time from which on it could not be used anyway; see PruneSpent.
 //
-// Unlike other work it cannot be derived again from the log, so that its commit waits for the disk, where the database tells that apart.
+// Unlike other work it cannot be derived again from the log. Its commit waits for the disk where that of db does: on SQLite the store for it is one
+// whose db has synchronous=FULL.
 func (s *Store) SpendOnce(ctx context.Context, id string, until time.Time) (first bool, err error) {
 	if err := checkName("id of what is spent", id); err != nil {
 		return false, err
