@@ -44,7 +44,7 @@ func (v *Views) Rebuild(ctx context.Context, names []string, progress func(done,
 		if !errors.Is(err, errBuilding) {
 			return err
 		}
-		if !pause(ctx, v.opts.Poll) {
+		if !pause(ctx, apart(v.opts.Poll, v.info.Partitions+1)) {
 			return ctx.Err()
 		}
 	}

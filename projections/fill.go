@@ -45,7 +45,7 @@ func (b *build) patiently(ctx context.Context, do func() error) error {
 			return err
 		}
 		b.v.opts.Logger.Warn("building views: trying again", "generation", b.generation, "error", err)
-		if !pause(ctx, wait) {
+		if !pause(ctx, apart(wait, b.v.info.Partitions+2+int(b.generation%16))) {
 			return ctx.Err()
 		}
 		wait = min(2*wait, backoffLast)

@@ -50,15 +50,15 @@ func (v *Views) serves(ctx context.Context, at *standing, seqs []int64) bool {
 
 // await waits for Run, or another process, to bring the views there.
 func (v *Views) await(ctx context.Context, seqs []int64) error {
-	if at, _ := v.standing(); at.ready() && at.reaches(seqs) {
+	if reached, _ := v.reached(seqs); reached {
 		return nil
 	}
 	defer v.wait()()
 	late := time.NewTimer(v.opts.ReachWithin)
 	defer late.Stop()
 	for {
-		at, change := v.standing()
-		if at.ready() && at.reaches(seqs) {
+		reached, change := v.reached(seqs)
+		if reached {
 			return nil
 		}
 		select {
@@ -69,6 +69,14 @@ func (v *Views) await(ctx context.Context, seqs []int64) error {
 			return fmt.Errorf("%w: %s", ErrBehind, v.Standing())
 		}
 	}
+}
+
+// reached tells whether the views that Run keeps can be read up to there, and returns a channel that is closed when that may have changed. Those of a log
+// of which an older copy was restored are further than any read asks for, and tell what is not in it.
+func (v *Views) reached(seqs []int64) (bool, <-chan struct{}) {
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	return v.held && v.now.ready() && v.now.reaches(seqs), v.change
 }
 
 // catchUp brings the views there itself. The caller has acquired the right to.

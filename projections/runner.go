@@ -64,7 +64,7 @@ func (v *Views) start(ctx context.Context) bool {
 	}
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	v.running = true
+	v.running, v.held = true, false
 	v.set(v.now)
 	return true
 }
@@ -82,6 +82,10 @@ func (v *Views) session(ctx context.Context, health *health) error {
 	if err := v.prepare(ctx); err != nil {
 		return err
 	}
+	v.mu.Lock()
+	v.held = true
+	v.set(v.now)
+	v.mu.Unlock()
 	health.recovered(everything)
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error { return v.watch(ctx) })
@@ -134,7 +138,7 @@ func (v *Views) renew(ctx context.Context) error {
 		}
 		err := v.build(ctx, outdated, true, nil)
 		if errors.Is(err, errBuilding) {
-			if !pause(ctx, v.opts.Poll) {
+			if !pause(ctx, apart(v.opts.Poll, v.info.Partitions)) {
 				return ctx.Err()
 			}
 			_, err = v.refresh(ctx)
@@ -157,7 +161,7 @@ func (v *Views) follow(ctx context.Context, partition int, health *health) error
 			return err
 		}
 		health.failed(partition, err)
-		if !pause(ctx, wait) {
+		if !pause(ctx, apart(wait, partition)) {
 			return ctx.Err()
 		}
 		wait = min(2*wait, backoffLast)
@@ -190,7 +194,7 @@ func (v *Views) followUntil(ctx context.Context, partition int, fine func()) (er
 			moved, err := v.step(ctx, w, partition)
 			switch {
 			case errors.Is(err, errFenced): // another process is at it: follow, and look again when it has had its time
-				if !pause(ctx, v.opts.Poll/4) {
+				if !pause(ctx, apart(v.opts.Poll/4, partition)) {
 					return ctx.Err()
 				}
 			case err != nil:
@@ -199,7 +203,7 @@ func (v *Views) followUntil(ctx context.Context, partition int, fine func()) (er
 				if err := v.believe(ctx, &at); err != nil {
 					return err
 				}
-				if !pause(ctx, v.opts.Poll) {
+				if !pause(ctx, apart(v.opts.Poll, partition)) {
 					return ctx.Err()
 				}
 			}
@@ -266,6 +270,12 @@ func (v *Views) step(ctx context.Context, w *writer, partition int) (moved bool,
 	}
 	v.moved(at.epoch, partition, b.to)
 	return true, nil
+}
+
+// apart makes waits that begin together end one after the other, by who waits: the partitions, and behind them those who build. All of them
+// read how the views are when they go on.
+func apart(wait time.Duration, number int) time.Duration {
+	return wait + time.Duration(number+1)*time.Millisecond
 }
 
 // pause waits; false when ctx has ended.

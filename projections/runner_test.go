@@ -223,6 +223,31 @@ func TestACheckpointThatTheLogLacks(t *testing.T) {
 	})
 }
 
+// A server that begins on an older log than the views are of, which are further than any read asks for, lets no read have them before they were held against it.
+func TestNothingIsReadOfAnotherHistoryWhileRunBegins(t *testing.T) {
+	everywhere(t, func(t *testing.T, at place) {
+		old := newBook(t, 1)
+		old.wanderFar(2, 80)
+		mustReach(t, old.views(at.open(), at.dialect, quick))
+		b := newBook(t, 1)
+		b.fund(anna, "1.00")
+		opts := quick
+		opts.ReachWithin = 50 * time.Millisecond
+		v := b.views(at.open(), at.dialect, opts)
+		if _, err := v.refresh(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		if !v.start(t.Context()) { // as far as Run has come before it has looked
+			t.Fatal("it was not started")
+		}
+		if err := v.Reach(t.Context()); !errors.Is(err, ErrBehind) {
+			t.Errorf("views of another history: %v", err)
+		}
+		v.stop()
+		b.equalToFold(v)
+	})
+}
+
 // The log goes back behind the views while they run: a restore under a running server.
 func TestTheLogGoesBackUnderARunningServer(t *testing.T) {
 	everywhere(t, func(t *testing.T, at place) {

@@ -76,6 +76,7 @@ type Views struct {
 
 	mu      sync.Mutex
 	running bool          // Run keeps the views up to date
+	held    bool          // against the log, since Run began: they are not of another history
 	waiting int           // reads that wait for it
 	now     standing      // as last seen or written by this process
 	change  chan struct{} // closed and replaced when now changes

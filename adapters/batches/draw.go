@@ -96,11 +96,11 @@ func (s *Service) Handle(ctx context.Context, r eventstore.Record) error {
 	return s.jobs.Put(ctx, job(e.Header(), r.Position().String(), r.Seq, first, due))
 }
 
-// job is a job of a batch. Those that draw it follow one another; the one that waits for it to be abandoned holds nobody up.
+// job is a job of a batch. Those that draw it follow one another, and so do those that wait for it to be abandoned, which hold up nobody else.
 func job(of batch.Of, cause string, order int64, abandon bool, due time.Time) work.Job {
-	j := work.Job{Kind: Jobs, Key: of.Batch + " " + cause, Order: order, Due: due, Payload: memory{Of: of, Abandon: abandon}.bytes()}
-	if !abandon {
-		j.Group = of.Batch
+	j := work.Job{Kind: Jobs, Key: of.Batch + " " + cause, Group: of.Batch, Order: order, Due: due, Payload: memory{Of: of, Abandon: abandon}.bytes()}
+	if abandon {
+		j.Group += " abandoned"
 	}
 	return j
 }
@@ -116,6 +116,7 @@ func (s *Service) Recover(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("listing batches that have not ended: %w", err)
 		}
+		var again []work.Job // of a page, put together: one commit does for all of them
 		for _, u := range list {
 			after = u.Batch
 			due := s.opts.Clock()
@@ -131,9 +132,10 @@ func (s *Service) Recover(ctx context.Context) error {
 			case u.Status == batch.Processing && u.Terms.ScheduleAt.After(due):
 				due = u.Terms.ScheduleAt
 			}
-			if err := s.jobs.Put(ctx, job(u.Of, "recovered", math.MaxInt64, u.Status == batch.Receiving, due)); err != nil {
-				return err
-			}
+			again = append(again, job(u.Of, "recovered", math.MaxInt64, u.Status == batch.Receiving, due))
+		}
+		if err := s.jobs.PutAll(ctx, again); err != nil {
+			return err
 		}
 		if len(list) < unfinishedPage {
 			return nil

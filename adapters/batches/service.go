@@ -64,6 +64,7 @@ type Unfinished struct {
 // Options configure a Service. Zero values mean the defaults.
 type Options struct {
 	NewID   func(prefix string) string // random ids
+	NewUUID func() (uuid.UUID, error)  // ids of the events that will make payouts; default uuid.NewV7
 	Clock   func() time.Time           // default time.Now
 	Abandon time.Duration              // a batch that is not whole after this is cancelled; default one hour
 	// QueueAge is how long a batch waits for money before what is left of it is cancelled; default DefaultQueueAge.
@@ -88,6 +89,9 @@ type Service struct {
 func New(l Ledger, v Vault, views Views, jobs *work.Store, opts Options) *Service {
 	if opts.Clock == nil {
 		opts.Clock = time.Now
+	}
+	if opts.NewUUID == nil {
+		opts.NewUUID = uuid.NewV7
 	}
 	if opts.Abandon <= 0 {
 		opts.Abandon = time.Hour
@@ -266,7 +270,7 @@ func (s *Service) item(ctx context.Context, r *Request, index int, i *Item) (bat
 	if err != nil {
 		return batch.Item{}, err
 	}
-	id, err := uuid.NewV7()
+	id, err := s.opts.NewUUID()
 	if err != nil {
 		return batch.Item{}, fmt.Errorf("making a command id: %w", err)
 	}

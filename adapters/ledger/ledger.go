@@ -36,10 +36,11 @@ type Log interface {
 
 // Options configure a Ledger.
 type Options struct {
-	Queue    int // see executor.Options
-	BatchMax int
-	Clock    func() time.Time
-	Logger   *slog.Logger
+	Queue         int // see executor.Options, also for the next two
+	BatchMax      int
+	SnapshotEvery int64
+	Clock         func() time.Time
+	Logger        *slog.Logger
 }
 
 // Ledger is the way in: commands are submitted to it, and the present state of payments is read from it.
@@ -65,7 +66,7 @@ func Open(ctx context.Context, log Log, sealer Sealer, t *tail.Tail, opts Option
 	l := &Ledger{log: log, sealer: sealer, tail: t, clock: opts.Clock, batchMax: opts.batchMax(), watches: newWatches()}
 	for p := range info.Partitions {
 		l.partitions = append(l.partitions, executor.New(log, newModel(), p, executor.Options{
-			Queue: opts.Queue, BatchMax: l.batchMax, Clock: opts.Clock, OnCommit: l.committed, Logger: opts.Logger,
+			Queue: opts.Queue, BatchMax: l.batchMax, SnapshotEvery: opts.SnapshotEvery, Clock: opts.Clock, OnCommit: l.committed, Logger: opts.Logger,
 		}))
 	}
 	return l, nil
@@ -193,11 +194,12 @@ func (l *Ledger) printed(ctx context.Context, owner string, keys []string) ([]st
 	return out, nil
 }
 
-// Payment is a payment as it is now, folded from the log. domain.NotFound when the merchant has none of that id.
+// Payment is a payment as it is now, folded from the log. domain.NotFound when the merchant has none of that id; executor.ErrStore when the log cannot be
+// read for now.
 func (l *Ledger) Payment(ctx context.Context, merchantID, id string) (wallet.Payment, error) {
 	records, err := l.log.ReadSubjects(ctx, l.Partition(merchantID), []string{id})
 	if err != nil {
-		return wallet.Payment{}, fmt.Errorf("reading payment %s: %w", id, err)
+		return wallet.Payment{}, fmt.Errorf("reading payment %s: %w", id, away(err))
 	}
 	s := &paymentState{}
 	for i := range records {
@@ -253,7 +255,7 @@ func evolve(s executor.State, r *eventstore.Record) error {
 func (l *Ledger) Record(ctx context.Context, p eventstore.Position) (eventstore.Record, error) {
 	records, err := l.log.Read(ctx, p.Partition, p.Seq-1, 1)
 	if err != nil {
-		return eventstore.Record{}, fmt.Errorf("reading record %s: %w", p, err)
+		return eventstore.Record{}, fmt.Errorf("reading record %s: %w", p, away(err))
 	}
 	if len(records) == 0 || records[0].Seq != p.Seq {
 		return eventstore.Record{}, fmt.Errorf("record %s: %w", p, eventstore.ErrNotFound)
@@ -266,11 +268,11 @@ func (l *Ledger) Lookup(ctx context.Context, merchantID, key string) (eventstore
 	p := l.Partition(merchantID)
 	head, err := l.log.Head(ctx, p)
 	if err != nil {
-		return eventstore.Position{}, false, fmt.Errorf("looking up a dedupe key: %w", err)
+		return eventstore.Position{}, false, fmt.Errorf("looking up a dedupe key: %w", away(err))
 	}
 	found, err := l.log.Lookup(ctx, p, head.Seq, []string{key})
 	if err != nil {
-		return eventstore.Position{}, false, fmt.Errorf("looking up a dedupe key: %w", err)
+		return eventstore.Position{}, false, fmt.Errorf("looking up a dedupe key: %w", away(err))
 	}
 	seq, taken := found[key]
 	return eventstore.Position{Partition: p, Seq: seq}, taken, nil

@@ -148,6 +148,20 @@ func (r *runner) loop(ctx, outlasting context.Context, wake <-chan struct{}) {
 		case <-r.ended:
 			r.free++
 		}
+		r.gather(woken)
+	}
+}
+
+// gather takes in whatever else has happened by now: one look does for all of it, and asks for as many jobs as there is room for.
+func (r *runner) gather(woken <-chan struct{}) {
+	for {
+		select {
+		case <-woken:
+		case <-r.ended:
+			r.free++
+		default:
+			return
+		}
 	}
 }
 
@@ -230,6 +244,11 @@ func (r *runner) keep(ctx context.Context, j Job, handled <-chan struct{}, lost 
 		case <-ctx.Done():
 			return
 		case <-tick.C:
+		}
+		select {
+		case <-handled: // at the same time: what is handled needs no lease any more
+			return
+		default:
 		}
 		err := r.store.Extend(ctx, j, r.Clock().Add(r.Lease))
 		if errors.Is(err, ErrLeaseLost) {

@@ -34,7 +34,7 @@ func TestForgedLogs(t *testing.T) {
 		"the postings of 0:3 (payout.paid_after_refund) sum to ": {enough, initiated, &wallet.PayoutPaidAfterRefund{Of: of, Priced: priced, Taken: rupees("1.00"), Owed: rupees("0.00"), Gateway: bankName}},
 	} {
 		t.Run(want, func(t *testing.T) {
-			w, err := newWorld(1, plant{}, emptyWork(t))
+			w, err := newWorld(1, plant{}, emptyWork(t), t.TempDir())
 			if err != nil {
 				t.Fatal(err)
 			}

@@ -3,6 +3,7 @@ package simulation
 import (
 	"bytes"
 	"context"
+	"database/sql/driver"
 	"errors"
 	"io"
 	"net/http"
@@ -26,8 +27,17 @@ func planted() map[string]plant {
 		"a COMMIT in doubt is believed to have failed": {committed: func(*handle, []eventstore.Record) (bool, error) {
 			return false, nil
 		}},
-		"dedupe keys are not looked up":             {lookup: func([]string) map[string]int64 { return map[string]int64{} }},
-		"a send without an answer counts as failed": {silenceFails: true},
+		"dedupe keys are not looked up": {lookup: func([]string) map[string]int64 { return map[string]int64{} }},
+		"a snapshot is older than it says": {snapshot: func(before, kept eventstore.Snapshot) eventstore.Snapshot {
+			if before.State != nil {
+				kept.State = before.State
+			}
+			return kept
+		}},
+		"a view commits its checkpoint before its rows":                 {weather: overViews, views: checkpointFirst},
+		"a view commits its checkpoint behind its rows":                 {weather: overViews, views: checkpointLast},
+		"a view goes on where another process has moved the checkpoint": {weather: overViews, views: unfenced},
+		"a send without an answer counts as failed":                     {silenceFails: true},
 		"a send without an answer is repeated under another reference": {bank: func(b gateway.Payouts) gateway.Payouts {
 			return repeats{b}
 		}},
@@ -44,7 +54,7 @@ func planted() map[string]plant {
 				w.WriteHeader(inner.Code)
 			})
 		}},
-		"a record whose job could not be put is acknowledged": {handler: func(h bus.Handler) bus.Handler {
+		"a record whose job could not be put is acknowledged": {weather: func(p *profile) { p.work, p.crashes = 100, 0 }, handler: func(h bus.Handler) bus.Handler {
 			return func(ctx context.Context, r eventstore.Record) error {
 				if err := h(ctx, r); err != nil && ctx.Err() == nil {
 					return nil //nolint:nilerr // that is the bug
@@ -64,6 +74,40 @@ func planted() map[string]plant {
 			})
 		}},
 	}
+}
+
+// overViews is the weather in which views suffer.
+func overViews(p *profile) {
+	p.views, p.work, p.crashes, p.pauses, p.batch, p.rebuilds = true, 60, 10, 3, 3, 0
+}
+
+// checkpointFirst moves the checkpoint in a transaction of its own: when the next one fails, records are skipped.
+func checkpointFirst(ctx context.Context, c *viewsConn, query string, args []driver.NamedValue) (driver.Result, error) {
+	res, err := c.run(ctx, query, args)
+	for _, text := range []string{"COMMIT", "BEGIN IMMEDIATE"} {
+		if err == nil {
+			_, err = run(c.conn, text)
+		}
+	}
+	return res, err
+}
+
+// checkpointLast moves the checkpoint behind the transaction: when that fails, records are applied twice.
+func checkpointLast(ctx context.Context, c *viewsConn, query string, args []driver.NamedValue) (driver.Result, error) {
+	c.behind = func() error {
+		if _, err := c.enter(ctx, query, args, true); err != nil {
+			return err
+		}
+		_, err := c.run(ctx, query, args)
+		return err
+	}
+	return driver.RowsAffected(1), nil
+}
+
+// unfenced applies records whether or not the checkpoint is where it was expected.
+func unfenced(ctx context.Context, c *viewsConn, query string, args []driver.NamedValue) (driver.Result, error) {
+	_, err := c.run(ctx, query, args)
+	return driver.RowsAffected(1), err
 }
 
 // answerEarly answers an append at once. What was cut off is lost.

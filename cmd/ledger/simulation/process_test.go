@@ -16,6 +16,7 @@ import (
 	"github.com/ThreeDotsLabs/watermill/message"
 	"github.com/google/uuid"
 
+	"github.com/khata-ledger/khata/adapters/batches"
 	"github.com/khata-ledger/khata/adapters/bus"
 	"github.com/khata-ledger/khata/adapters/gateway"
 	"github.com/khata-ledger/khata/adapters/ledger"
@@ -23,6 +24,7 @@ import (
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/tail"
 	"github.com/khata-ledger/khata/eventstore/work"
+	"github.com/khata-ledger/khata/projections"
 )
 
 // process is a server without its HTTP front: everything in it but the simulated outside is the product's.
@@ -36,7 +38,12 @@ type process struct {
 	ledger  *ledger.Ledger
 	inbound http.Handler
 	db      *sql.DB
+	views   *projections.Views // nil: there are none in this world
+	viewsAt *viewsDB
+	viewsDB *sql.DB
+	rebuild func() // builds the views again, beside what serves
 	stop    context.CancelFunc
+	batches func(part, ids string) *batches.Service // where there are batches
 	running sync.WaitGroup
 	ended   chan struct{} // closed when nothing of it runs any more
 }
@@ -57,7 +64,7 @@ func (w *world) start() (*process, error) {
 	grown := tail.New(p.store("tail"), w.profile.partitions, poll, logger)
 	var err error
 	p.ledger, err = ledger.Open(ctx, p.store("ledger"), sealer{}, grown, ledger.Options{
-		Queue: w.profile.queue, BatchMax: w.profile.batch, Clock: w.now, Logger: logger,
+		Queue: w.profile.queue, BatchMax: w.profile.batch, SnapshotEvery: w.profile.snapshots, Clock: w.now, Logger: logger,
 	})
 	if err != nil {
 		return nil, err
@@ -80,6 +87,9 @@ func (w *world) start() (*process, error) {
 	if err != nil {
 		return nil, err
 	}
+	if err := p.openViews(ctx, grown, logger); err != nil {
+		return nil, err
+	}
 	p.inbound = w.plant.inbound(gateway.NewInbound(w.plant.ledger(p.port("inbound")), w.index, []gateway.Callbacks{window{p}}, o))
 	run := func(f func(context.Context) error) {
 		p.running.Go(func() {
@@ -92,13 +102,16 @@ func (w *world) start() (*process, error) {
 	run(dispatch.Run)
 	run(expiry.Run)
 	run(refunds.Run)
-	for _, c := range []consumer{
+	for _, c := range append(w.extras.join(ctx, p, jobs, logger, run), []consumer{
 		{"dispatch", "payout", w.plant.handler(dispatch.Handle), dispatch.Types()},
 		{"expiry", "payin", expiry.Handle, expiry.Types()},
 		{"refunds", "refund", refunds.Handle, refunds.Types()},
 		{"refunds", "suspense", refunds.Handle, refunds.Types()},
-	} {
+	}...) {
 		run(func(ctx context.Context) error { return p.consume(ctx, c, grown, jobs, logger) })
+	}
+	if p.views != nil {
+		run(p.views.Run)
 	}
 	run(func(ctx context.Context) error { return p.recover(ctx, dispatch, expiry, refunds) })
 	go func() {
@@ -108,6 +121,9 @@ func (w *world) start() (*process, error) {
 			w.wrong("process %s: %v", p.name, err)
 		}
 		if err := p.db.Close(); err != nil {
+			w.wrong("process %s: %v", p.name, err)
+		}
+		if err := p.closeViews(); err != nil {
 			w.wrong("process %s: %v", p.name, err)
 		}
 		close(p.ended)

@@ -76,7 +76,8 @@ type call struct {
 	at      int64 // the step at which it was parked
 	grant   chan verdict
 	expired bool
-	stalled bool // it is not let go on before its context ends
+	stalled bool        // it is not let go on before its context ends
+	blocked func() bool // nil, or tells whether it must wait for something; called under mu
 }
 
 // schedule parks calls and lets them go on, one at a time.
@@ -96,7 +97,12 @@ type schedule struct {
 
 // park waits until the call is let go on. A prompt call goes before everything else.
 func (s *schedule) park(ctx context.Context, of *process, kind, detail string, prompt bool) verdict {
-	c := &call{of: of, kind: kind, prompt: prompt, grant: make(chan verdict, 1)}
+	return s.parkUntil(ctx, of, kind, detail, prompt, nil)
+}
+
+// parkUntil is like park, and the call is not let go on while it is blocked, but when its time is over.
+func (s *schedule) parkUntil(ctx context.Context, of *process, kind, detail string, prompt bool, blocked func() bool) verdict {
+	c := &call{of: of, kind: kind, prompt: prompt, grant: make(chan verdict, 1), blocked: blocked}
 	s.mu.Lock()
 	if of.dead {
 		s.mu.Unlock()
@@ -126,22 +132,28 @@ func (s *schedule) signal() {
 // stand waits until nothing moves.
 func (s *schedule) stand() { synctest.Wait() }
 
-// waiting are the parked calls that can go on, in the order of their names: those that go first, or, when there are none, the others.
+// waiting are the parked calls that can go on, in the order of their names: those that go first, or, when there are none, the others. Those
+// whose time is over are behind the prompt ones: they end what the goroutine of a prompt one may wait for, when a pause has held up both.
 func (s *schedule) waiting() (calls []*call, prompt bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var first, others []*call
+	var first, over, others []*call
 	for _, c := range s.parked {
 		switch {
 		case c.of.paused && !c.of.dead:
-		case c.prompt || c.expired || c.of.dead:
+		case c.prompt && !c.of.dead:
 			first = append(first, c)
-		case !c.stalled:
+		case c.expired || c.of.dead:
+			over = append(over, c)
+		case !c.stalled && (c.blocked == nil || !c.blocked()):
 			others = append(others, c)
 		}
 	}
 	calls, prompt = first, true
-	if len(first) == 0 {
+	if len(calls) == 0 {
+		calls = over
+	}
+	if len(calls) == 0 {
 		calls, prompt = others, false
 	}
 	slices.SortFunc(calls, func(a, b *call) int { return cmp.Or(strings.Compare(a.key, b.key), cmp.Compare(a.at, b.at)) })

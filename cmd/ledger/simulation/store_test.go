@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/khata-ledger/khata/eventstore"
 	"github.com/khata-ledger/khata/eventstore/memory"
@@ -95,6 +96,77 @@ func (w *world) land(d inDoubt) {
 		return
 	}
 	w.count("a COMMIT in doubt took effect late")
+}
+
+// KeepSnapshot keeps a snapshot: it may come late, over a newer one, or half of it only.
+func (h *handle) KeepSnapshot(ctx context.Context, kept eventstore.Snapshot) error {
+	w := h.world
+	v := w.park(ctx, h.of, "keep", fmt.Sprintf("%d:%d %s", kept.Partition, kept.Seq, kept.Stream), false)
+	if w.plant.snapshot != nil {
+		before, _, err := h.Store.Snapshot(context.WithoutCancel(ctx), kept.Partition, kept.Stream)
+		if err != nil {
+			return err
+		}
+		kept = w.plant.snapshot(before, kept)
+	}
+	if v.fault == doubt {
+		w.bank.mu.Lock()
+		w.bank.plan(time.Duration(v.draw%uint64(time.Minute)), "a snapshot of "+kept.Stream+" arrives late", func() {
+			if err := w.keepSnapshot(kept, verdict{}); err != nil {
+				w.wrong("keeping a snapshot late: %v", err)
+			}
+		})
+		w.bank.mu.Unlock()
+		return v.err(ctx)
+	}
+	if v.done() {
+		if err := w.keepSnapshot(kept, v); err != nil {
+			return err
+		}
+	}
+	if v.answered() || v.fault == garbled && !v.dead && !v.expired {
+		return nil
+	}
+	return v.err(ctx)
+}
+
+// keepSnapshot puts a snapshot where it is kept.
+func (w *world) keepSnapshot(kept eventstore.Snapshot, v verdict) error {
+	is := torn(kept, v)
+	w.mu.Lock()
+	delete(w.cut, kept.Stream)
+	if len(is.State) < len(kept.State) {
+		w.cut[kept.Stream] = true
+	}
+	w.mu.Unlock()
+	return w.log.KeepSnapshot(context.Background(), is)
+}
+
+// torn is a snapshot as it is: whole, or, when that is its fault, cut short or of another history.
+func torn(s eventstore.Snapshot, v verdict) eventstore.Snapshot {
+	switch {
+	case v.fault != garbled:
+	case v.draw%2 == 0:
+		s.State = s.State[:v.draw/2%uint64(len(s.State))]
+	default:
+		s.Hash[0] ^= 1
+	}
+	return s
+}
+
+// Snapshot returns the snapshot that is kept: it may be gone.
+func (h *handle) Snapshot(ctx context.Context, partition int, stream string) (eventstore.Snapshot, bool, error) {
+	w := h.world
+	v := w.park(ctx, h.of, "snapshot", fmt.Sprint(h.part, " ", partition, " ", stream), true)
+	if v.dead || v.expired || v.fault == refused {
+		return eventstore.Snapshot{}, false, v.err(ctx)
+	}
+	kept, there, err := h.Store.Snapshot(context.WithoutCancel(ctx), partition, stream)
+	if err != nil || !there || v.fault == lost {
+		return eventstore.Snapshot{}, false, err
+	}
+	w.saw("snapshots read")
+	return torn(kept, v), true, nil
 }
 
 // look parks a call that only reads.

@@ -24,6 +24,8 @@ type database struct {
 	tokens map[string]string // of leases, which are random -> a name that is not
 
 	prepared map[string]driver.Stmt // by text
+
+	generation int // how often an image was put in place of what was there
 }
 
 // emptyWork is the image of a work database without rows.
@@ -66,6 +68,7 @@ func openDatabase(image []byte) (*database, error) {
 func (d *database) restore(image []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.generation++
 	return errors.Join(d.forget(), d.conn.(interface{ Deserialize([]byte) error }).Deserialize(image))
 }
 
@@ -99,7 +102,7 @@ func (d *database) exec(query string, args []driver.NamedValue) (driver.Result, 
 }
 
 // query runs a statement to its end.
-func (d *database) query(query string, args []driver.NamedValue) (found *rows, err error) {
+func (d *database) query(query string, args []driver.NamedValue) (*rows, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	s, err := d.statement(query)
@@ -110,6 +113,11 @@ func (d *database) query(query string, args []driver.NamedValue) (found *rows, e
 	if err != nil {
 		return nil, err
 	}
+	return toEnd(r)
+}
+
+// toEnd reads rows to their end.
+func toEnd(r driver.Rows) (found *rows, err error) {
 	defer func() { err = errors.Join(err, r.Close()) }()
 	found = &rows{columns: r.Columns()}
 	for {

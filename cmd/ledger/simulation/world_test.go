@@ -3,6 +3,7 @@ package simulation
 import (
 	"context"
 	"crypto/sha256"
+	"database/sql/driver"
 	"fmt"
 	"math/rand/v2"
 	"net/http"
@@ -30,39 +31,48 @@ const calmSteps = 60_000
 type profile struct {
 	partitions, merchants int
 	queue, batch          int
-	requests              int // of clients
-	steps                 int // of the storm
+	snapshots             int64 // how many records a wallet grows by before its next one
+	requests              int   // of clients
+	steps                 int   // of the storm
 
-	appends, reads, work, bank, lostAnswers int // calls that fail
-	stalls                                  int // calls that hang until their context ends
-	crashes, pauses, jumps, claims          int // of steps
-	sooner                                  int // steps on which a parked call is let go on, rather than time passing
+	views                                    bool // they are built in it
+	appends, reads, work, bank, lostAnswers  int  // calls that fail
+	stalls                                   int  // calls that hang until their context ends
+	crashes, pauses, jumps, claims, rebuilds int  // of steps
+	sooner                                   int  // steps on which a parked call is let go on, rather than time passing
 }
 
 func newProfile(dice *rand.Rand) profile {
 	pick := func(values ...int) int { return values[dice.IntN(len(values))] }
 	return profile{
-		partitions: pick(1, 2), merchants: pick(1, 2, 3), queue: pick(2, 64), batch: pick(1, 3, 64),
+		partitions: pick(1, 2), merchants: pick(1, 2, 3), queue: pick(2, 64), batch: pick(1, 3, 64), snapshots: int64(pick(1, 4, 20)),
 		requests: 15 + dice.IntN(45), steps: 400 + dice.IntN(800),
 		appends: pick(0, 30, 200), reads: pick(0, 5, 30), work: pick(0, 20, 100), bank: pick(0, 50, 300), lostAnswers: pick(0, 100, 300),
 		stalls: pick(0, 5, 20), crashes: pick(0, 3, 10, 25), pauses: pick(0, 3), jumps: pick(0, 3), claims: pick(0, 5),
-		sooner: pick(700, 900, 980),
+		sooner: pick(700, 900, 980), views: dice.IntN(viewsOf) == 0, rebuilds: pick(0, 3),
 	}
 }
 
 // plant is a bug that is put into the world, to see that the oracle finds it. The zero value of each hook changes nothing.
 type plant struct {
+	weather      func(*profile) // in which it shows
 	append       func(h *handle, v verdict, head eventstore.Head, records []eventstore.Record) error
 	committed    func(h *handle, records []eventstore.Record) (bool, error)
+	snapshot     func(before, kept eventstore.Snapshot) eventstore.Snapshot
 	lookup       func(keys []string) map[string]int64
 	silenceFails bool // a request to the bank without an answer counts as failed
 	ledger       func(gateway.Ledger) gateway.Ledger
 	bank         func(gateway.Payouts) gateway.Payouts
 	inbound      func(http.Handler) http.Handler
 	handler      func(bus.Handler) bus.Handler
+	views        func(ctx context.Context, c *viewsConn, query string, args []driver.NamedValue) (driver.Result, error) // moves a checkpoint
+	plantMore
 }
 
 func (p plant) withDefaults() plant {
+	if p.weather == nil {
+		p.weather = func(*profile) {}
+	}
 	if p.ledger == nil {
 		p.ledger = func(l gateway.Ledger) gateway.Ledger { return l }
 	}
@@ -89,7 +99,10 @@ type world struct {
 	work    *database
 	index   *index
 	bank    *bank
+	views   *viewsDB     // nil: there are none in this world
+	folder  string       // of its files
 	skew    atomic.Int64 // what the clock of the processes shows too much
+	extras  *extras
 
 	// Owned by the world's goroutine.
 	storming   bool
@@ -106,28 +119,42 @@ type world struct {
 	balances   balances        // available, by merchant: of the oracle
 	refunds    map[string]bool // payins that were asked to be refunded
 	old        []byte          // an older image of the work database
+	oldViews   *viewsDB        // an older copy of the views
+	files      int             // made for views
 
 	mu       sync.Mutex // guards what follows, and the requests' attempts
 	doubts   []inDoubt
 	requests []*request
 	payins   []payable
+	cut      map[string]bool // wallets whose snapshot is not whole
+	seen     map[string]int  // what happened, and is no fault
 	counts   map[string]int
 	findings []string
 }
 
-func newWorld(seed uint64, planted plant, emptyWork []byte) (*world, error) {
+func newWorld(seed uint64, planted plant, emptyWork []byte, folder string) (*world, error) {
 	w := &world{
 		schedule: &schedule{arrived: make(chan struct{}, 1), dice: rand.New(rand.NewPCG(seed, 20)), trace: sha256.New(), begun: time.Now()},
-		seed:     seed, plant: planted.withDefaults(), refunds: map[string]bool{}, counts: map[string]int{}, storming: true, old: emptyWork,
+		seed:     seed, folder: folder, plant: planted.withDefaults(), refunds: map[string]bool{}, cut: map[string]bool{}, seen: map[string]int{}, counts: map[string]int{}, storming: true, old: emptyWork,
 	}
 	w.profile = newProfile(w.dice)
+	w.plant.weather(&w.profile)
 	w.log = memory.New(w.profile.partitions)
 	info := eventstore.Info{LedgerID: uuid.NewSHA1(uuid.Nil, fmt.Append(nil, seed)), Partitions: w.profile.partitions}
 	if err := w.log.Adopt(context.Background(), info); err != nil {
 		return nil, err
 	}
 	w.index, w.bank = newIndex(w.log, w.profile.partitions), newBank(w)
+	w.extras = newExtras(w)
 	var err error
+	if w.profile.views {
+		if w.views, err = w.newViews(nil); err == nil && w.chance(800) {
+			err = w.firstViews()
+		}
+		if err != nil {
+			return nil, err
+		}
+	}
 	w.work, err = openDatabase(emptyWork)
 	return w, err
 }
@@ -135,10 +162,18 @@ func newWorld(seed uint64, planted plant, emptyWork []byte) (*world, error) {
 // now is what the clock of the processes shows.
 func (w *world) now() time.Time { return time.Now().Add(time.Duration(w.skew.Load())) }
 
+// count counts a fault.
 func (w *world) count(what string) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.counts[what]++
+}
+
+// saw counts what is no fault.
+func (w *world) saw(what string) {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.seen[what]++
 }
 
 func (w *world) wrong(format string, args ...any) {
@@ -196,45 +231,6 @@ func (w *world) urgent() {
 	}
 }
 
-// trouble draws what happens to a call.
-func (w *world) trouble(c *call) fault {
-	f := fine
-	pick := func(p int, faults ...fault) {
-		if w.storming && w.chance(p) {
-			f = faults[w.dice.IntN(len(faults))]
-		}
-	}
-	expired := c.expired || c.of.dead
-	switch c.kind {
-	case "append":
-		if pick(w.profile.appends, refused, lost, doubt); expired {
-			f = []fault{refused, lost, doubt}[w.dice.IntN(3)]
-		}
-	case "work":
-		if pick(w.profile.work, refused, lost); expired {
-			f = []fault{refused, lost}[w.dice.IntN(2)]
-		}
-	case "send", "refund":
-		if pick(w.profile.bank, refused, lost, doubt, garbled); expired {
-			f = []fault{refused, lost, doubt}[w.dice.IntN(3)]
-		}
-	case "inquire", "inquire refund", "payments":
-		pick(w.profile.bank, refused, garbled)
-	case "committed", "pending":
-		pick(w.profile.appends, refused)
-	case "head", "read", "stream", "subjects", "lookup", "claim":
-		pick(w.profile.reads, refused)
-	}
-	if f != fine {
-		why := ""
-		if expired {
-			why = " as its process died or its time was over"
-		}
-		w.count(fmt.Sprintf("%s %s%s", c.kind, f, why))
-	}
-	return f
-}
-
 // turn is one step of the storm.
 func (w *world) turn() {
 	w.urgent()
@@ -245,6 +241,7 @@ func (w *world) turn() {
 	}
 	if !w.ending {
 		w.ambassadors()
+		w.extras.turn(w)
 	}
 	w.urgent()
 	for w.bank.happen() {
@@ -263,11 +260,6 @@ func (w *world) turn() {
 		return
 	}
 	w.release(c, w.trouble(c))
-}
-
-// stallable are calls that somebody waits for a bounded time.
-func stallable(kind string) bool {
-	return slices.Contains([]string{"append", "send", "inquire", "payments", "refund", "inquire refund", "committed"}, kind)
 }
 
 // idle lets time pass: until something is parked, or the bank does something, or somebody wakes up, or most is over.
@@ -314,103 +306,11 @@ func (w *world) ambassadors() {
 	}
 }
 
-// weather is what befalls processes, the clock and the store.
-func (w *world) weather() {
-	if !w.storming {
-		return
-	}
-	if len(w.alive) == 0 {
-		if w.chance(200) {
-			w.begin()
-		}
-		return
-	}
-	p := w.alive[w.dice.IntN(len(w.alive))]
-	for _, sleeper := range w.alive {
-		if sleeper.paused && !time.Now().Before(sleeper.wake) {
-			w.pause(sleeper, false)
-		}
-	}
-	switch {
-	case w.chance(w.profile.crashes):
-		w.crash(p)
-	case w.chance(w.profile.pauses) && !p.paused:
-		p.wake = time.Now().Add(w.between(100*time.Millisecond, 20*time.Second))
-		w.pause(p, true)
-		w.count("processes paused")
-		if len(w.alive) == 1 && w.chance(700) {
-			w.begin() // somebody takes its place, and it does not know
-		}
-	case w.chance(w.profile.crashes) && len(w.alive) < 2:
-		w.begin()
-		w.count("second processes")
-	case w.chance(w.profile.jumps):
-		by := w.between(-2*time.Second, 2*time.Second)
-		if w.chance(300) {
-			by = w.between(0, 10*time.Minute)
-		}
-		w.skew.Add(int64(by))
-		w.note("the clock jumps by %s", by)
-		w.count("jumps of the clock")
-	case w.chance(w.profile.claims):
-		if _, err := w.log.Claim(context.Background(), w.dice.IntN(w.profile.partitions)); err != nil {
-			w.wrong("claiming: %v", err)
-		}
-		w.note("the epoch moves")
-		w.count("epochs moved")
-	}
-	w.mu.Lock()
-	var d *inDoubt
-	if len(w.doubts) > 0 && w.dice.IntN(10) == 0 {
-		d = &w.doubts[0]
-		w.doubts = w.doubts[1:]
-	}
-	w.mu.Unlock()
-	if d != nil {
-		w.land(*d)
-		w.note("a COMMIT in doubt ends")
-	}
-}
-
-func (w *world) pause(p *process, paused bool) {
-	w.schedule.mu.Lock()
-	p.paused = paused
-	w.schedule.mu.Unlock()
-	w.note("%s paused: %t", p.name, paused)
-}
-
-// crash kills a process: what it has parked is done or not, and nobody hears of it.
-func (w *world) crash(p *process) {
-	w.schedule.mu.Lock()
-	p.dead = true
-	w.schedule.mu.Unlock()
-	w.alive = slices.DeleteFunc(w.alive, func(other *process) bool { return other == p })
-	w.note("%s is killed", p.name)
-	w.count("crashes")
-	p.stop()
-	w.urgent()
-	if len(w.alive) > 0 {
-		return
-	}
-	var err error
-	switch {
-	case w.chance(100):
-		w.count("the work database is lost")
-		w.note("the work is lost")
-		err = w.work.restore(w.old)
-	case w.chance(100):
-		w.note("the work is copied")
-		w.old, err = w.work.image()
-	}
-	if err != nil {
-		w.wrong("the work database: %v", err)
-	}
-}
-
 // calm repairs everything, and lets time pass until nothing is under way.
 func (w *world) calm() {
 	w.note("calm")
 	w.storming = false
+	w.extras.over.Store(true)
 	w.profile.sooner = 1000
 	w.schedule.mu.Lock()
 	for _, c := range w.parked {
@@ -432,7 +332,7 @@ func (w *world) calm() {
 		if n%64 == 0 && w.quiet() {
 			return
 		}
-		if time.Since(begun) > calmFor || n == calmSteps {
+		if time.Since(begun) > w.extras.calm || n == calmSteps {
 			w.wrong("not everything has ended %s and %d steps after the storm: %s", time.Since(begun), n, w.unquiet())
 			return
 		}
@@ -469,14 +369,15 @@ func (w *world) busy() bool {
 	w.schedule.mu.Unlock()
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	return parked || w.bank.underway() || slices.ContainsFunc(w.requests, func(r *request) bool { return r.underway })
+	return parked || w.bank.underway() || w.extras.underway() || slices.ContainsFunc(w.requests, func(r *request) bool { return r.underway })
 }
 
 // runSeed runs a world in a bubble, and has the oracle look at it.
 func runSeed(t *testing.T, seed uint64, planted plant, emptyWork []byte, options ...func(*world)) (out *world) {
 	t.Helper()
+	folder := t.TempDir()
 	bubble(t, func() {
-		w, err := newWorld(seed, planted, emptyWork)
+		w, err := newWorld(seed, planted, emptyWork, folder)
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -491,5 +392,6 @@ func runSeed(t *testing.T, seed uint64, planted plant, emptyWork []byte, options
 			t.Error(err)
 		}
 	})
+	out.judgeViews(t.Context())
 	return out
 }
