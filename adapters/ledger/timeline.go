@@ -208,7 +208,7 @@ func (l *Ledger) eachBehind(ctx context.Context, partition int, stream string, f
 	read := func(ctx context.Context, after int64, limit int) ([]eventstore.Record, error) {
 		records, err := l.log.ReadStream(ctx, partition, stream, after, limit)
 		if err != nil {
-			err = fmt.Errorf("reading stream %s: %w", stream, err)
+			err = fmt.Errorf("reading stream %s: %w", stream, away(err))
 		}
 		return records, err
 	}

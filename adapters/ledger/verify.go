@@ -31,6 +31,8 @@ type Auditable interface {
 type Accountable interface {
 	// Stray returns the position of the first message that no record accounts for; Seq is 0 for none.
 	Stray(ctx context.Context, partition int) (eventstore.Position, error)
+	// EachKept calls f with the snapshots of the partition, without their states. An error of f ends it, and is returned.
+	EachKept(ctx context.Context, partition int, f func(kept eventstore.Snapshot) error) error
 	// CheckIndex compares what finds records by their names with the records, and returns how many were compared, from the first on,
 	// and which of those claim a dedupe key that an earlier one has. The error is eventstore.ErrBroken when they differ. It calls each
 	// once, which gives its argument the records as it reads them, in order, so that they are read but once; its error is returned.
@@ -102,6 +104,7 @@ type stream struct {
 	name    string
 	home    int // the partition of whom its name says that it belongs to
 	version int64
+	since   int64          // position of its first record
 	asked   bool           // whether a state is kept of it
 	wallet  *wallet.Wallet // nil unless it is a wallet's that has events
 	books   walletBooks    // of the wallet
@@ -219,7 +222,10 @@ func (v *verifier) partition(ctx context.Context, at, head eventstore.Head, take
 	if err != nil {
 		return err
 	}
-	return v.stray(ctx, head.Partition)
+	if err := v.stray(ctx, head.Partition); err != nil {
+		return err
+	}
+	return v.unfounded(ctx, head)
 }
 
 // each calls f with the records of a partition behind a position, up to a head, in pages.
@@ -373,6 +379,9 @@ func (v *verifier) page(ctx context.Context, records []eventstore.Record) error 
 
 // order tells whether a record is not the next one of its stream, or not where one looks for it.
 func (v *verifier) order(r *eventstore.Record, s *stream) error {
+	if s.version == 0 {
+		s.since = r.Seq
+	}
 	due := s.version + 1
 	s.version = r.Version
 	if r.Version != due {
@@ -429,6 +438,24 @@ func (v *verifier) snapshots(r *eventstore.Record) {
 		}
 		v.note(checkSnapshots, r.Position(), err, 1)
 	}
+}
+
+// unfounded looks for states that are kept of wallets as of a record before their first one: no record gives them, and they would be decided upon.
+func (v *verifier) unfounded(ctx context.Context, head eventstore.Head) error {
+	log, able := v.log.(Accountable)
+	if !able {
+		return nil
+	}
+	return log.EachKept(ctx, head.Partition, func(s eventstore.Snapshot) error {
+		if of := v.streams[s.Stream]; of != nil && of.since <= s.Seq || !strings.HasPrefix(s.Stream, "wallet:") || s.Fold != foldVersion || s.Seq > head.Seq {
+			return nil
+		}
+		at, err := v.log.Read(ctx, head.Partition, s.Seq-1, 1)
+		if err == nil && len(at) > 0 && at[0].Seq == s.Seq && at[0].Hash == s.Hash {
+			v.note(checkSnapshots, at[0].Position(), fmt.Errorf("a state of %s is kept as of record %s, and it has no record up to there", s.Stream, at[0].Position()), 1)
+		}
+		return err
+	})
 }
 
 // ownerOf is whom a stream belongs to: "wallet:mer_x:INR", "merchant:mer_x", "operator:opr_x", "batch:mer_x:bat_y".

@@ -54,19 +54,22 @@ func (w *world) shell(commands string) {
 	}
 }
 
+// manualStores are the stores that the manual has paragraphs on, and the lines that these stand behind.
+var manualStores = []struct {
+	name     string
+	back, up string
+	locate   func(t *testing.T, dir string) string
+}{
+	{"sqlite", "On SQLite:", "on SQLite:", func(_ *testing.T, dir string) string { return "sqlite:" + filepath.Join(dir, "data", "ledger.db") }},
+	{"postgres", "On PostgreSQL a base backup", "On PostgreSQL, into an empty database or over", func(t *testing.T, _ string) string { return testpg.DSN(t) }},
+}
+
 // TestBackupByTheManual: a backup is taken beside a server under load, by the very commands of docs/operations.md, and restored into an empty
 // place by those of its next paragraph. What was answered before the backup began is there, what was sealed can be read, what was under way
 // ends, and payments go on. The secrets are in a folder of their own, and the log's has none.
 func TestBackupByTheManual(t *testing.T) {
 	t.Parallel()
-	for _, store := range []struct {
-		name   string
-		n      int // which of the manual's paragraphs
-		locate func(t *testing.T, dir string) string
-	}{
-		{"sqlite", 0, func(_ *testing.T, dir string) string { return "sqlite:" + filepath.Join(dir, "data", "ledger.db") }},
-		{"postgres", 1, func(t *testing.T, _ string) string { return testpg.DSN(t) }},
-	} {
+	for _, store := range manualStores {
 		t.Run(store.name, func(t *testing.T) {
 			t.Parallel()
 			dir := t.TempDir()
@@ -84,7 +87,7 @@ func TestBackupByTheManual(t *testing.T) {
 			kept.stop()
 			beside := w.load(m, 4, "BESIDE")
 			beside.more(10, "when the backup begins")
-			w.shell(manual(t, []string{"On SQLite:", "On PostgreSQL a base backup"}[store.n], 0))
+			w.shell(manual(t, store.back, 0))
 			beside.more(10, "after the backup")
 			beside.stop()
 			beside.wantStored()
@@ -99,7 +102,7 @@ func TestBackupByTheManual(t *testing.T) {
 			if err := os.CopyFS(filepath.Join(r.dir, "backup"), os.DirFS(filepath.Join(dir, "backup"))); err != nil {
 				t.Fatal(err)
 			}
-			r.shell(manual(t, []string{"on SQLite:", "On PostgreSQL, into an empty database"}[store.n], 0))
+			r.shell(manual(t, store.up, 0))
 			r.goOnFrom(kept, flags)
 		})
 	}

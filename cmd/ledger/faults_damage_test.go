@@ -94,8 +94,8 @@ func (d *damaged) change(seq int64, statements ...string) {
 	d.do("log", statements...)
 }
 
-// records opens the log as the product does and reads the busiest partition.
-func (d *damaged) records() []eventstore.Record {
+// openLog opens the log as the product does.
+func (d *damaged) openLog() eventstore.Store {
 	d.t.Helper()
 	var log eventstore.Store
 	var err error
@@ -107,6 +107,13 @@ func (d *damaged) records() []eventstore.Record {
 	if err != nil {
 		d.t.Fatal(err)
 	}
+	return log
+}
+
+// records reads the busiest partition.
+func (d *damaged) records() []eventstore.Record {
+	d.t.Helper()
+	log := d.openLog()
 	defer log.Close()
 	records, err := log.Read(d.t.Context(), d.partition, 0, 1000)
 	if err != nil {

@@ -52,6 +52,11 @@ func TestTamperedColumns(t *testing.T) {
 		w.do("log", "UPDATE ledger SET id = '00000000-0000-4000-8000-000000000000'")
 		d.wantNamed("the ledger's id", 1)
 		w.do("log", "UPDATE ledger SET id = '"+id+"'")
+		for _, n := range []string{"2", "3", "5"} { // SQLite has one, PostgreSQL four
+			w.do("log", "UPDATE ledger SET partitions = "+n)
+			d.wantWord("the number of partitions", n+" partitions")
+			w.do("log", "UPDATE ledger SET partitions = (SELECT count(*) FROM heads)")
+		}
 		w.verify()
 	})
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"time"
 
@@ -123,13 +122,13 @@ func (s *server) joinBus(ctx context.Context) error {
 		consumers = append(consumers, consumer{"dispatch", "payout", s.dispatch.Handle, s.dispatch.Types()})
 	}
 	for _, c := range consumers {
-		if err := s.checkNotRestored(ctx, bus.Consumer(c.group, c.topic)); err != nil {
+		if err := s.checkNotRestored(ctx, c); err != nil {
 			return err
 		}
 		s.router.Handle(c.group, c.topic, c.handle, c.types...)
 	}
 	s.bus, s.consumes = b, consumers
-	return nil
+	return s.checkNotRewound(ctx)
 }
 
 // payinEnds takes note of a payin for its expiry, and for the end of a trial order: one consumer, so that an installation without apps reads the log no
@@ -151,29 +150,4 @@ type consumer struct {
 	group, topic string
 	handle       bus.Handler
 	types        []string // of record that handle is for
-}
-
-// checkNotRestored refuses a log that ends before what a consumer has already seen: an older copy of it was put back, and
-// what was recorded since is lost. The bank may have paid payouts that this log does not know, and merchants that ask
-// again would be paid again. A person has to look first.
-func (s *server) checkNotRestored(ctx context.Context, name string) error {
-	for p := range s.stores.info.Partitions {
-		seen, err := s.stores.work.Checkpoint(ctx, name, p)
-		if err != nil {
-			return err
-		}
-		head, err := s.stores.log.Head(ctx, p)
-		if err != nil {
-			return err
-		}
-		switch {
-		case seen <= head.Seq:
-		case s.cfg.AcceptRestoredLog:
-			s.logger.Warn("the log ends before what was seen of it; going on as told", "consumer", name, "partition", p, "seen", seen, "log", head.Seq)
-		default:
-			return fmt.Errorf("the log ends at %d:%d, and %s has seen %d:%d: an older copy of the log was restored, and it lacks payments "+
-				"that were made since; compare them with the bank's list, then start with --accept-restored-log", p, head.Seq, name, p, seen)
-		}
-	}
-	return nil
 }

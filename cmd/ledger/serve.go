@@ -31,7 +31,8 @@ type serveCommand struct {
 	newStore    `embed:""`
 	sandboxLink `embed:""`
 
-	publishFlags `embed:""`
+	publishFlags   `embed:""`
+	admissionFlags `embed:""`
 
 	Listen            string         `default:"127.0.0.1:8080" help:"Address of the one listener."`
 	Demo              bool           `help:"Also make a demo merchant, and print its key and curl lines."`
@@ -52,6 +53,7 @@ type serveCommand struct {
 	PayeeVPA          string         `default:"klyropay@sandbox" help:"UPI address that customers pay to."`
 	PayeeName         string         `default:"KlyroPay" help:"Name that customers see."`
 	AcceptRestoredLog bool           `help:"Serve a log that ends before what was seen of it, after a restore of an older copy."`
+	AcceptLostSecrets bool           `help:"Serve a log whose secrets are lost: what was sealed can never be read again."`
 	NoMigrate         bool           `help:"Do not bring the schema up to date at start."`
 	Exports           int            `default:"2" help:"Statements, journals and other exports of operators that are made at the same time."`
 	PublicURL         string         `name:"public-url" help:"Address under which customers' browsers and payment companies reach this server; http://<listen> unless given." placeholder:"URL"`
@@ -117,7 +119,7 @@ func (c *serveCommand) Validate() error {
 	if c.PublicURL != "" {
 		_, public = checkBase("--public-url", c.PublicURL)
 	}
-	return errors.Join(checkListen(c.Listen), public, c.sandboxLink.check(), c.publishFlags.check())
+	return errors.Join(checkListen(c.Listen), public, c.sandboxLink.check(), c.publishFlags.check(), c.admissionFlags.check())
 }
 
 // checkListen holds an address to listen on against what it must look like, before a store is made.
@@ -160,10 +162,11 @@ type server struct {
 	checkouts *gateway.Checkouts
 	apps      *appReader
 
-	metrics *prometheus.Registry
-	counts  *counters
-	ready   *httpapi.Readiness
-	exports context.Context //nolint:containedctx // ends when exports that are under way have to
+	metrics   *prometheus.Registry
+	counts    *counters
+	admission *httpapi.Admission // what bounds the requests
+	ready     *httpapi.Readiness
+	exports   context.Context //nolint:containedctx // ends when exports that are under way have to
 }
 
 // Run serves until ctx ends (SIGINT, SIGTERM), then drains and stops.
@@ -179,9 +182,17 @@ func (c *serveCommand) Run(ctx context.Context, t *terminal) error {
 			return err
 		}
 	}
+	if c.AcceptLostSecrets {
+		if err := c.acceptLostSecrets(ctx); err != nil {
+			return err
+		}
+	}
 	stores, err := c.open(ctx, true)
 	if err != nil {
 		return err
+	}
+	if err := stores.warnOfCrashes(ctx, logger); err != nil {
+		return errors.Join(err, stores.Close())
 	}
 	s := &server{cfg: c, logger: logger, stores: stores}
 	return errors.Join(s.run(ctx, t, zone), stores.Close())
@@ -236,7 +247,7 @@ func (s *server) serveOn(ctx context.Context, t *terminal, zone *time.Location, 
 	}
 	s.logger.Info("serving", "address", listener.Addr().String(), "store", s.stores.dialect,
 		"ledger_id", s.stores.info.LedgerID, "partitions", s.stores.info.Partitions, "sandbox", s.bank != nil, "version", versionText())
-	return httpapi.Serve(ctx, httpapi.NewServer(handler, max(s.cfg.GatewayWait, orderWait)+answerMargin, s.logger), listener,
+	return httpapi.Serve(ctx, httpapi.NewServer(handler, max(s.cfg.GatewayWait, orderWait)+answerMargin, s.logger), s.admission.Connections.Bound(listener),
 		httpapi.Drain{Ready: s.ready, Notice: s.cfg.DrainNotice, Timeout: drainWithin})
 }
 

@@ -80,6 +80,24 @@ type goldenStore struct {
 		testApp
 		Transaction string `json:"transaction"`
 	} `json:"app"`
+	Busy goldenBusy `json:"busy"`
+}
+
+// goldenBusy is a merchant of whom something was under way when the store was written, and keys that were claimed.
+type goldenBusy struct {
+	testMerchant
+	Checker  string        `json:"checker_key"`
+	Claims   []goldenClaim `json:"claims"`
+	UnderWay goldenClaim   `json:"under_way"` // a payout that was sent to a bank which nobody reached
+	Batch    string        `json:"batch"`     // waits for approval
+	Dispute  string        `json:"dispute"`   // is open
+}
+
+// goldenClaim is a request under an Idempotency-Key, and the transaction that it was answered with.
+type goldenClaim struct {
+	Key         string `json:"key"`
+	Body        string `json:"body"`
+	Transaction string `json:"transaction"`
 }
 
 type goldenHead struct {
@@ -93,7 +111,7 @@ type goldenHead struct {
 func TestGoldenStores(t *testing.T) {
 	t.Parallel()
 	files, err := filepath.Glob(filepath.Join("testdata", "stores", "*.*.tar.gz"))
-	if err != nil || len(files) < 10 {
+	if err != nil || len(files) < 12 {
 		t.Fatalf("%q, %v", files, err)
 	}
 	for _, file := range files {
@@ -114,9 +132,15 @@ func TestGoldenStores(t *testing.T) {
 			}
 			w.ledger(nil, "migrate")
 			w.verify()
+			if secrets, sealed, code := w.sealedChecks(); code != 0 || sealed.Checked < 50 {
+				t.Errorf("what is sealed: exit %d, %+v, %+v", code, secrets, sealed)
+			}
 			w.wantGolden(&g)
-			w.start()
+			w.start("--sandbox-file", filepath.Join(w.dir, "sandbox.db"))
 			w.goOn(&g)
+			if g.Busy.ID != "" {
+				w.goOnWith(&g.Busy)
+			}
 			w.stop()
 			w.verify()
 			w.wantGolden(&g)
@@ -201,6 +225,43 @@ func (w *world) goOn(g *goldenStore) {
 		if o := w.transaction(w.token(g.App.testApp), g.App.Transaction); o.text("status") != "SUCCESS" {
 			w.t.Errorf("a checkout of before: %v", o)
 		}
+	}
+}
+
+// goOnWith goes on with what was under way, repeats what was answered, and verifies what was handed out.
+func (w *world) goOnWith(b *goldenBusy) {
+	w.t.Helper()
+	const process = "/api/v1/services/payout/process"
+	w.wantStatus(b.testMerchant, b.UnderWay.Transaction, "success")
+	if utr, there := w.transfers()[b.UnderWay.Transaction]; !there || utr == "" {
+		w.t.Errorf("the bank knows nothing of %s", b.UnderWay.Transaction)
+	}
+	for _, c := range append(b.Claims, b.UnderWay) {
+		if status, o := w.call(b.testMerchant, http.MethodPost, process, c.Body, "Idempotency-Key", c.Key); o.text("data", "transaction", "transaction_id") != c.Transaction {
+			w.t.Errorf("%s again: %d %v, and it was answered with %s", c.Key, status, o, c.Transaction)
+		}
+		other := strings.Replace(c.Body, "Rahul Sharma", "Rahul Shama", 1)
+		if status, o := w.call(b.testMerchant, http.MethodPost, process, other, "Idempotency-Key", c.Key); status != http.StatusUnprocessableEntity {
+			w.t.Errorf("%s for another request: %d %v", c.Key, status, o)
+		}
+	}
+	if out, code := w.client(testMerchant{Key: b.Checker}, "batch", "approve", b.Batch); code != 0 {
+		w.t.Errorf("the batch that waited: exit %d, %s", code, out)
+	}
+	w.eventually(30*time.Second, "the batch is paid", func() bool {
+		_, o := w.call(b.testMerchant, http.MethodGet, "/api/v1/services/payout/batches/"+b.Batch, "")
+		return o.text("data", "status") == "completed" || o.text("data", "batch", "status") == "completed"
+	})
+	w.ledger(nil, "dispute", "win", b.Dispute, "--reason", "delivered")
+	for _, args := range [][]string{
+		{"proof", "verify", "golden.checkpoint"}, {"proof", "verify", "txn.proof"}, {"dispute", "verify", "pack.zip"},
+	} {
+		if out, code := w.execute(append(args, "--public-key", "ledger.pub")...); code != 0 {
+			w.t.Errorf("%q: exit %d, %s", args, code, out)
+		}
+	}
+	if out, code := w.run("proof", "consistency", "golden.checkpoint"); code != 0 {
+		w.t.Errorf("from the checkpoint of then: exit %d, %s", code, out)
 	}
 }
 

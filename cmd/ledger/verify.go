@@ -10,6 +10,8 @@ import (
 	"text/tabwriter"
 
 	"github.com/khata-ledger/khata/adapters/ledger"
+	"github.com/khata-ledger/khata/adapters/webhook"
+	"github.com/khata-ledger/khata/domain/merchant"
 	"github.com/khata-ledger/khata/projections"
 )
 
@@ -17,7 +19,8 @@ import (
 type verifyCommand struct {
 	storeFlags `embed:""`
 	JSON       bool `name:"json" help:"Print JSON for machines."`
-	NoViews    bool `help:"Check the log only."`
+	NoViews    bool `help:"Do not check the views."`
+	Sealed     bool `help:"Open everything that is sealed as well: every key and secret, all messages and personal data. Nothing of it is shown. It needs the master key."`
 }
 
 // verification is the answer. Checks are ledger.Check for the log, and one for each view.
@@ -55,6 +58,11 @@ func (c *verifyCommand) verify(ctx context.Context, t *terminal, s *stores) (ver
 		return verification{}, fmt.Errorf("verifying the log: %w", err)
 	}
 	v := verification{Checks: checks}
+	if c.Sealed {
+		if err := v.sealed(ctx, t, s); err != nil {
+			return verification{}, err
+		}
+	}
 	if !c.NoViews {
 		if err := v.views(ctx, t, s); err != nil {
 			return verification{}, err
@@ -62,6 +70,42 @@ func (c *verifyCommand) verify(ctx context.Context, t *terminal, s *stores) (ver
 	}
 	v.OK = v.holds()
 	return v, nil
+}
+
+// sealed adds the checks of what is sealed.
+func (v *verification) sealed(ctx context.Context, t *terminal, s *stores) error {
+	if s.vault == nil {
+		return usagef("--sealed needs the master key: give --master-key-file")
+	}
+	log, able := s.log.(ledger.Sealed)
+	if !able {
+		return errors.New("this log does not give its messages one by one")
+	}
+	tell, finish := t.progress("opening what is sealed")
+	if tell == nil {
+		tell = func(int64, int64) {}
+	}
+	checks, err := ledger.VerifySealed(ctx, log, s.vault, secretsOf, tell)
+	if err := errors.Join(err, finish()); err != nil {
+		return fmt.Errorf("opening what is sealed: %w", err)
+	}
+	v.Checks = append(v.Checks, checks...)
+	return nil
+}
+
+// secretsOf names the secrets that a merchant needs: what signs its callbacks, and those of its gateways.
+func secretsOf(m *merchant.Merchant) (names []string) {
+	for _, k := range m.SigningKeys(present()) {
+		names = append(names, webhook.SecretName(k.ID))
+	}
+	if m.App != nil {
+		for i := range m.App.Gateways {
+			if g := &m.App.Gateways[i]; g.Version > 0 {
+				names = append(names, g.SecretName())
+			}
+		}
+	}
+	return names
 }
 
 // views adds a check for each view. A log that was found broken cannot be replayed: then the views are not compared.

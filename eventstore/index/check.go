@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"hash/maphash"
 	"slices"
 
 	"github.com/khata-ledger/khata/eventstore"
@@ -26,9 +27,24 @@ func (x *Index) Check(ctx context.Context, n int, each func(take func([]eventsto
 	return 0, nil, fmt.Errorf("%w: the index of partition %d lacks pages of its runs", eventstore.ErrBroken, n)
 }
 
+// Mended says what was wrong with the index of a partition that has been made anew since this one was opened, because a question met the damage: Check
+// does not find it any more. It is nil, or eventstore.ErrBroken.
+func (x *Index) Mended(n int) error {
+	p := x.at(n)
+	p.mu.RLock()
+	defer p.mu.RUnlock()
+	switch {
+	case p.mended == nil:
+		return nil
+	case errors.Is(p.mended, errMoved):
+		return fmt.Errorf("%w: the index of partition %d lacked pages of its runs, and was made anew", eventstore.ErrBroken, n)
+	}
+	return fmt.Errorf("%w: the index of partition %d, which was made anew: %w", eventstore.ErrBroken, n, p.mended)
+}
+
 func (x *Index) check(ctx context.Context, n int, each func(take func([]eventstore.Record)) error) (checked int64, twice []int64, err error) {
 	at, runs, wrong := x.db.readRuns(ctx, n)
-	c := &checker{db: &x.db, partition: n, at: at, left: runs, err: wrong}
+	c := &checker{db: &x.db, partition: n, at: at, left: runs, seed: maphash.MakeSeed(), err: wrong}
 	if each != nil {
 		if err := each(func(records []eventstore.Record) { c.take(ctx, records) }); err != nil {
 			return 0, nil, err
@@ -50,10 +66,22 @@ type checker struct {
 	loaded    bool   // its fences and its filter
 	seq       int64  // the last record that was taken
 	end       int64  // of the runs that were compared
-	want      uint64 // the sum of the records' entries
+	want      sums   // of the records' entries
+	seed      maphash.Seed
 	hash      hasher
 	entries   []entry
 	err       error // then nothing more is compared
+}
+
+// sums are of entries, in any order.
+type sums struct {
+	kept   uint64 // as the run has it
+	secret uint64 // under the checker's own seed: nobody can have made other entries that give the same
+}
+
+func (s *sums) add(seed maphash.Seed, e entry) {
+	s.kept += e.digest()
+	s.secret += maphash.Comparable(seed, e)
 }
 
 // take compares records, which follow the ones before.
@@ -99,7 +127,7 @@ func (c *checker) begin(ctx context.Context) error {
 	if r.from != c.end {
 		return fmt.Errorf("%w: the index of partition %d has a gap behind record %d:%d", eventstore.ErrBroken, c.partition, c.partition, c.end)
 	}
-	c.loaded, c.want = true, 0
+	c.loaded, c.want = true, sums{}
 	return damaged(c.partition, c.db.loadExtra(ctx, c.partition, c.left[:1]))
 }
 
@@ -114,7 +142,7 @@ func (c *checker) record(ctx context.Context, r *eventstore.Record) error {
 	c.entries = c.hash.entries(c.entries[:0], r)
 	for i, e := range c.entries {
 		if !slices.Contains(c.entries[:i], e) { // a run holds it once
-			c.want += e.digest()
+			c.want.add(c.seed, e)
 		}
 	}
 	if !c.left[0].lets(c.entries) {
@@ -132,20 +160,20 @@ func (c *checker) finish(ctx context.Context) error {
 		}
 	}
 	r := c.left[0]
-	var got uint64
+	var got sums
 	var last entry
 	err := eachEntry(ctx, c.db, c.partition, c.left[:1], func(e entry) error {
 		if e.compare(last) <= 0 {
 			return fmt.Errorf("%w: the index of partition %d is out of order, between records %d and %d", eventstore.ErrBroken, c.partition, r.from+1, r.to)
 		}
-		got += e.digest()
+		got.add(c.seed, e)
 		last = e
 		return nil
 	})
 	if err != nil {
 		return damaged(c.partition, err)
 	}
-	if got != c.want || r.sum != c.want {
+	if got != c.want || r.sum != c.want.kept {
 		return fmt.Errorf("%w: the index of partition %d is not that of records %d to %d", eventstore.ErrBroken, c.partition, r.from+1, r.to)
 	}
 	r.fences, r.filter = nil, nil // of large runs they are large

@@ -46,6 +46,56 @@ func TestCheckFinds(t *testing.T) {
 	}
 }
 
+// TestCheckFindsForgery: somebody who may write to the database hides an entry, so that its key could be claimed again, and sees to it that checksums
+// and sums hold.
+func TestCheckFindsForgery(t *testing.T) {
+	for name, forge := range map[string]func(p *place){
+		"an entry is another of the same sum": func(p *place) {
+			p.forge("(SELECT min(page) FROM index_pages)", func(body []byte) []byte { return index.ForgeEntry(body, 0, 100) })
+		},
+		"fences lead elsewhere": func(p *place) {
+			p.forge("(SELECT run * 1048576 + pages FROM index_runs)", index.ForgeFence)
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			p := sqlitePlace(t)
+			for i := range 100 {
+				var keys []string
+				for j := range 10 {
+					keys = append(keys, fmt.Sprint(i, " ", j))
+				}
+				r := record("a", int64(i)+1, "s", "p", keys...)
+				p.put(&r)
+			}
+			x := p.index(1000)
+			if err := x.CatchUp(t.Context(), 1); err != nil {
+				t.Fatal(err)
+			}
+			if p.count("SELECT pages FROM index_runs") < 2 || checked(t, x) != 100 {
+				t.Fatal("not all was checked, or it is one page")
+			}
+			forge(p)
+			if n, twice, err := x.Check(t.Context(), 0, nil); !errors.Is(err, eventstore.ErrBroken) {
+				t.Errorf("%d compared, claimed twice by %v: %v", n, twice, err)
+			}
+		})
+	}
+}
+
+// forge puts what is made of a page in its place.
+func (p *place) forge(page string, make func(body []byte) []byte) {
+	p.tb.Helper()
+	var body []byte
+	if err := p.db.QueryRowContext(p.tb.Context(), "SELECT body FROM index_pages WHERE page = "+page).Scan(&body); err != nil {
+		p.tb.Fatal(err)
+	}
+	forged := make(body)
+	if forged == nil || slices.Equal(forged, body) {
+		p.tb.Fatal("nothing was forged")
+	}
+	p.exec("UPDATE index_pages SET body = $1 WHERE page = "+page, forged)
+}
+
 // each gives the first n records to whoever checks an index with them, so many at a time.
 func (h history) each(n, page int) func(take func([]eventstore.Record)) error {
 	return func(take func([]eventstore.Record)) error {

@@ -30,9 +30,13 @@ func (e entry) compare(o entry) int {
 	return cmp.Compare(e.seq, o.seq)
 }
 
-// digest is an entry's part of a run's sum, which does not depend on the order.
+// digestFactor spreads positions over all bits of a digest.
+const digestFactor = 0x9e3779b97f4a7c15
+
+// digest is an entry's part of a run's sum, which does not depend on the order. It is there for accidents: another entry of the same digest is
+// easily made.
 func (e entry) digest() uint64 {
-	x := e.hash ^ uint64(e.seq)*0x9e3779b97f4a7c15
+	x := e.hash ^ uint64(e.seq)*digestFactor
 	x ^= x >> 32
 	x *= 0xd6e8feb86659fd93
 	return x ^ x>>32

@@ -98,7 +98,7 @@ func (p *partition) search(ctx context.Context, upTo int64, hashes []uint64) ([]
 				if !there {
 					return nil, errMoved
 				}
-				if entries, err = parsePage(entries[:0], body, a.run.from); err != nil {
+				if entries, err = a.run.parse(entries[:0], a.page, body); err != nil {
 					return nil, err
 				}
 				parsed = a.page
@@ -183,7 +183,7 @@ func (p *partition) along(ctx context.Context, upTo int64, hash uint64, after in
 				if !there {
 					return nil, errMoved
 				}
-				if entries, err = parsePage(entries[:0], body, r.from); err != nil {
+				if entries, err = r.parse(entries[:0], page, body); err != nil {
 					return nil, err
 				}
 				seqs = pick(seqs, entries, hash, after)

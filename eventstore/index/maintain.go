@@ -267,7 +267,7 @@ func (c *cursor) fill(ctx context.Context) error {
 		if !there {
 			return errMoved
 		}
-		if c.buffer, err = parsePage(c.buffer, body, c.run.from); err != nil {
+		if c.buffer, err = c.run.parse(c.buffer, n, body); err != nil {
 			return err
 		}
 	}

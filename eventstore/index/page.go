@@ -34,6 +34,17 @@ func unseal(page []byte) ([]byte, error) {
 // maxEntryBytes is the largest entry: two numbers of 64 bits.
 const maxEntryBytes = 2 * binary.MaxVarintLen64
 
+// parse appends the entries of one of a run's pages, which must be the one that its fence, where that is loaded, leads to: else what is in it would not
+// be found.
+func (r *run) parse(entries []entry, page int64, body []byte) ([]entry, error) {
+	n := len(entries)
+	entries, err := parsePage(entries, body, r.from)
+	if i := page - r.page(0); err == nil && i < int64(len(r.fences)) && (len(entries) == n || entries[n] != r.fences[i]) {
+		err = errPage
+	}
+	return entries, err
+}
+
 var errPage = errors.New("a page of the index is damaged")
 
 // A page is a sequence of entries in order, each written as the distance of its hash from the one before, and its

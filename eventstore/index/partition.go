@@ -29,6 +29,7 @@ type partition struct {
 	runs     []*run       // ascending; replaced, never changed
 	tables   []*table     // ascending; all but the last are frozen; empty while nothing was read
 	appended bool         // by this process: then Close leaves no long tail
+	mended   error        // why this process has made damaged runs anew
 
 	filterBytes atomic.Int64 // of the runs' filters
 }
@@ -207,6 +208,11 @@ func (p *partition) confirm(ctx context.Context, at checkpoint) error {
 // renew drops the runs, because of what is wrong with them. They are made again from the log by who needs them next.
 func (p *partition) renew(ctx context.Context, because error) error {
 	slog.Warn("the index of the log is made anew", "partition", p.n, "because", because)
+	p.mu.Lock()
+	if p.mended = nil; errors.Is(because, errMoved) || errors.Is(because, errPage) {
+		p.mended = because
+	}
+	p.mu.Unlock()
 	at, err := p.index.db.readCheckpoint(ctx, p.n)
 	if err == nil {
 		err = p.index.db.forget(ctx, p.n, at)

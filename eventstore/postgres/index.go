@@ -58,6 +58,9 @@ func (s *Store) CheckIndex(ctx context.Context, partition int, each func(take fu
 		}
 	}
 	checked, twice, err = s.index.Check(ctx, partition, each)
+	if err == nil {
+		err = s.index.Mended(partition)
+	}
 	switch {
 	case reading != nil:
 		return checked, nil, reading

@@ -31,6 +31,30 @@ func (s *Store) Snapshot(ctx context.Context, partition int, stream string) (eve
 	return kept, true, nil
 }
 
+// EachKept calls f with the snapshots of a partition, without their states. An error of f ends it, and is returned.
+func (s *Store) EachKept(ctx context.Context, partition int, f func(kept eventstore.Snapshot) error) error {
+	rows, err := s.pool.Query(ctx, "SELECT stream, seq, hash, version, fold FROM snapshots WHERE partition = $1 ORDER BY stream", partition)
+	if err != nil {
+		return fmt.Errorf("read the snapshots of partition %d: %w", partition, explain(err))
+	}
+	defer rows.Close()
+	for rows.Next() {
+		kept := eventstore.Snapshot{Partition: partition}
+		var hash []byte
+		if err := rows.Scan(&kept.Stream, &kept.Seq, &hash, &kept.Version, &kept.Fold); err != nil {
+			return fmt.Errorf("read a snapshot of partition %d: %w", partition, explain(err))
+		}
+		if len(hash) != len(kept.Hash) {
+			continue // as in Snapshot
+		}
+		kept.Hash = eventstore.Hash(hash)
+		if err := f(kept); err != nil {
+			return err
+		}
+	}
+	return explain(rows.Err())
+}
+
 // KeepSnapshot keeps a snapshot in place of the stream's former one.
 func (s *Store) KeepSnapshot(ctx context.Context, kept eventstore.Snapshot) error {
 	if err := kept.Check(); err != nil {

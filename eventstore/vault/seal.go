@@ -52,10 +52,11 @@ func (v *Vault) SealString(ctx context.Context, owner string, id uuid.UUID, plai
 // Unseal opens what Seal gave for the same event id. ErrErased when its key is gone, ErrTampered when it is not what was
 // sealed.
 func (v *Vault) Unseal(ctx context.Context, id uuid.UUID, sealed []byte) ([]byte, error) {
-	if len(sealed) < sealHeader+sealOverhead || sealed[0] != sealVersion {
-		return nil, fmt.Errorf("%w: event %s: %d bytes are no sealed value of version %d", ErrTampered, id, len(sealed), sealVersion)
+	keyID, err := KeyOf(sealed)
+	if err != nil {
+		return nil, fmt.Errorf("event %s: %w", id, err)
 	}
-	key, err := v.keyByID(ctx, uuid.UUID(sealed[1:sealHeader]), v.now())
+	key, err := v.keyByID(ctx, keyID, v.now())
 	if err != nil {
 		return nil, fmt.Errorf("unsealing for event %s: %w", id, err)
 	}

@@ -91,12 +91,27 @@ def write(file, text):
     return file
 
 
-server = subprocess.Popen(
-    [binary, "serve", "--listen", listen, "--db", db, "--master-key-file", "master.key", "--sandbox", "--callback-allow", "127.0.0.0/8",
-     "--callback-gap", "100ms", "--callback-attempts", "2", "--sandbox-delay", "50ms", "--payin-expiry", "2s", "--gateway-wait", "2s", "--rate-limit", "0"],
-    stdout=subprocess.DEVNULL, stderr=open("server.log", "w"))
-atexit.register(server.kill)
-until("the server is ready", ready)
+# The sandbox bank's book beside the log, on PostgreSQL too, where the version can: who asks it later gets the answer of then.
+book = ["--sandbox-file", "sandbox.db"] if "--sandbox-file" in subprocess.run([binary, "serve", "--help"], capture_output=True, text=True).stdout else []
+
+
+def serve(*flags):
+    started = subprocess.Popen(
+        [binary, "serve", "--listen", listen, "--db", db, "--master-key-file", "master.key", "--callback-allow", "127.0.0.0/8", "--callback-gap", "100ms",
+         "--callback-attempts", "2", "--sandbox-delay", "50ms", "--payin-expiry", "2s", "--gateway-wait", "2s", "--rate-limit", "0", *flags],
+        stdout=subprocess.DEVNULL, stderr=open("server.log", "a"))
+    atexit.register(started.kill)
+    until("the server is ready", ready)
+    return started
+
+
+def stop(server):
+    server.send_signal(signal.SIGTERM)
+    if server.wait(60):
+        sys.exit("the server stopped with %d" % server.returncode)
+
+
+server = serve("--sandbox", *book)
 
 # Merchants, keys, operators.
 m = ledger("merchant", "create", "--name", "Shop", "--service", "payin", "--service", "payout", "--ip", "127.0.0.1/32",
@@ -284,16 +299,45 @@ if knows("app create"):
             until("it is paid", lambda: call("GET", "/v1/transaction/txnId/" + tx, Authorization=token)["result"]["status"] == "SUCCESS")
             app["transaction"] = tx
 
+# A merchant of whom something is under way when the server stops: whoever opens the store goes on with it. And keys that are claimed, with what was answered.
+busy = {}
+if knows("proof checkpoint"):  # as old as what follows, or older
+    b = ledger("merchant", "create", "--name", "Busy", "--service", "payout", "--ip", "127.0.0.1/32", "--callback-url", "http://127.0.0.1:9/callback", "--callback-allow", "127.0.0.0/8")
+    ledger("wallet", "adjust", "--merchant", b["merchant_id"], "--amount", "20000.00", "--reason", "opening balance")
+    maker = ledger("merchant", "add-key", b["merchant_id"], "--role", "maker")["api_key"]
+    checker = ledger("merchant", "add-key", b["merchant_id"], "--role", "checker")["api_key"]
+    until("the keys are honoured", lambda: send("GET", "/api/v1/wallet/balance", X_Api_Key=checker)[0] == 200 and send("GET", "/api/v1/wallet/balance", X_Api_Key=b["api_key"])[0] == 200)
+
+    def claimed(name, digits):
+        body = json.dumps({"mobile_no": "9876543210", "beneficiary_name": "Rahul Sharma", "account_no": "1234567890" + digits, "ifsc": "SBIN0001234",
+                           "bank_name": "State Bank of India", "amount": 1000, "transfer_type": "5", "partner_request_id": name})
+        answer = json.loads(send("POST", "/api/v1/services/payout/process", body, X_Api_Key=b["api_key"], Idempotency_Key=name, Content_Type="application/json")[1])
+        return {"key": name, "body": body, "transaction": answer["data"]["transaction"]["transaction_id"]}
+
+    busy = dict(b, checker_key=checker, claims=[claimed("CLAIM-PAID", "99"), claimed("CLAIM-REFUSED", "02")])
+    busy["batch"] = ledger("batch", "submit", write("APPROVE.csv", lines + "".join("9876543210,Asha Verma,123456789099,HDFC0001234,HDFC Bank,1000,5,APPROVE-%d\n" % i for i in range(3))), "--json", client=maker)["batch_id"]
+    on = payin(5000, "ORDER-OPEN-DISPUTE", ("success", None))
+    status(on, "success")
+    busy["dispute"] = ledger("dispute", "open", on["transaction_id"], "--phase", "chargeback", "--reason", "fraud", "--respond-by", "2099-04-07", "--amount", "500")["id"]
+    write("ledger.pub", json.dumps(ledger("proof", "key")) if isinstance(ledger("proof", "key"), dict) else ledger("proof", "key"))
+    ledger("proof", "checkpoint", "-o", "golden.checkpoint")
+    ledger("proof", "include", paid["transaction_id"], "-o", "txn.proof")
+    ledger("dispute", "pack", on["transaction_id"], "-o", "pack.zip", "--unmasked", "--reason", "an audit", "--actor", "asha")
+
 status(expiring, "expired")
 balance = call("GET", "/api/v1/wallet/balance", X_Api_Key=key)["data"]
-server.send_signal(signal.SIGTERM)
-if server.wait(60):
-    sys.exit("the server stopped with %d" % server.returncode)
+stop(server)
+if busy:
+    server = serve("--no-sandbox", "--sandbox-url", "http://127.0.0.1:9", "--sandbox-secret", "of a bank that nobody reaches")  # a bank that nobody reaches
+    busy["under_way"] = claimed("CLAIM-UNDER-WAY", "99")
+    stop(server)
 verdict = ledger("verify", "--json")
 assert verdict["ok"], verdict
 
 facts = {"merchant_id": merchant, "api_key": key, "operator_key": operator["api_key"], "available": "%.2f" % balance["balance"], "locked": "%.2f" % balance["locked_balance"],
-         "taken": "PAYOUT-99", "payout": payouts["99"], "payin": paid["transaction_id"], "app": app}
+         "taken": "PAYOUT-99", "payout": payouts["99"], "payin": paid["transaction_id"], "app": app, "busy": busy}
+if busy and "payout.succeeded" in json.dumps(ledger("replay", busy["under_way"]["transaction"], "--json")):
+    sys.exit("what was to be under way has ended")
 if url:
     dump = subprocess.run(["pg_dump", "--inserts", "--rows-per-insert=100", "--no-owner", "--no-privileges", url], capture_output=True, check=True, text=True).stdout
     # What psql alone reads, and what belongs to this server.
@@ -316,6 +360,7 @@ facts["events"] = {t: int(n) for t, n in rows}
 facts["heads"] = [{"partition": int(p), "seq": int(s), "hash": h} for p, s, h in heads]
 write("facts.json", json.dumps(facts, indent=1))
 files += ["facts.json", "master.key"] + (["sandbox.db"] if os.path.exists("sandbox.db") and url else [])
+files += [f for f in ("ledger.pub", "golden.checkpoint", "txn.proof", "pack.zip") if busy]
 packed = io.BytesIO()
 with tarfile.open(fileobj=packed, mode="w") as tar:
     for file in files:
