@@ -18,9 +18,10 @@ build: ## build bin/ledger
 run: build ## build and start the server on the embedded store, with a demo merchant and the sandbox bank
 	./bin/ledger serve --demo
 
+# Four tests of a package at a time, whatever the cores: many wait for time limits, killed databases, full disks.
 .PHONY: test
 test: postgres sqlite3 node php plaintext chromium razorpay-client sdk-test ## run every test; gets what it needs by itself
-	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required LEDGER_TEST_NPM=required LEDGER_TEST_CHROMIUM=required $(WITHPG) $(GO) test -timeout 15m ./...
+	LEDGER_TEST_NODE=required LEDGER_TEST_PHP=required LEDGER_TEST_PLAINTEXT=required LEDGER_TEST_NPM=required LEDGER_TEST_CHROMIUM=required $(WITHPG) $(GO) test -parallel 4 -timeout 20m ./...
 
 .PHONY: race
 race: postgres sqlite3 node php plaintext chromium razorpay-client sdk ## run every test under the race detector (needs a C compiler)

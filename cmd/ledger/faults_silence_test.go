@@ -46,7 +46,7 @@ func TestSilentPostgres(t *testing.T) {
 	}
 	l.wantStored()
 	w.settled(m)
-	w.eventually(30*time.Second, "no goroutine is left of it", func() bool { return w.metric("go_goroutines") < before+20 })
+	w.eventually(30*time.Second, "no goroutine is left of it", func() bool { return w.metric("go_goroutines") < before+60 })
 	w.stop()
 }
 

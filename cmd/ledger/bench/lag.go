@@ -76,7 +76,8 @@ func (s *steady) run(ctx context.Context) (sample, error) {
 	var calls sync.WaitGroup
 	tick := time.NewTicker(lagTick)
 	defer tick.Stop()
-	for elapsed := time.Duration(0); elapsed < s.w.opts.For && ctx.Err() == nil; elapsed = time.Since(begun) {
+	for elapsed := time.Duration(0); elapsed < s.w.opts.For && ctx.Err() == nil; {
+		elapsed = min(time.Since(begun), s.w.opts.For) // what is due at the end is paid, however late this is looked at
 		if due := int64(elapsed.Seconds()*s.rate/recordsOfLife) - payouts; due > 0 {
 			p, err := s.payer(ctx)
 			if err != nil {
