@@ -41,8 +41,7 @@ func (g *Gate) counts() (working, waiting int, refused map[string]uint64) {
 	for reason, n := range g.refused {
 		refused[reason] = n
 	}
-	working = min(len(g.places), g.here)
-	return working, g.here - working, refused
+	return g.working, g.here - g.working, refused
 }
 
 // admissionMetrics reads an Admission when Prometheus asks.

@@ -14,33 +14,40 @@ const smallBody = 16 << 10
 // ErrBodies means that the larger bodies that are being read or worked on take all the memory that they may.
 var ErrBodies = errors.New("too many large bodies at once")
 
-// Bodies bounds the memory of request bodies larger than 16 KiB, of all requests together. A nil Bodies bounds nothing.
+// Bodies bounds the memory of request bodies larger than 16 KiB, of all requests together, and of the requests of one key or address by half of that. A
+// nil Bodies bounds nothing.
 type Bodies struct {
 	most int64
 
 	mu      sync.Mutex
 	used    int64
+	of      map[string]int64 // by who
 	refused uint64
 }
 
 // NewBodies bounds them by so many bytes.
-func NewBodies(most int64) *Bodies { return &Bodies{most: most} }
+func NewBodies(most int64) *Bodies { return &Bodies{most: most, of: map[string]int64{}} }
 
-func (b *Bodies) take(n int64) bool {
+// take counts n more bytes of who has held bytes of the same body. A body that is the only one may be more than half.
+func (b *Bodies) take(who string, n, held int64) bool {
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.used+n > b.most {
+	if b.used+n > b.most || b.of[who] > held && b.of[who]+n > b.most/2 {
 		b.refused++
 		return false
 	}
 	b.used += n
+	b.of[who] += n
 	return true
 }
 
-func (b *Bodies) give(n int64) {
+func (b *Bodies) give(who string, n int64) {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.used -= n
+	if b.of[who] -= n; b.of[who] == 0 {
+		delete(b.of, who)
+	}
 }
 
 func (b *Bodies) counts() (used int64, refused uint64) {
@@ -54,7 +61,13 @@ func (x *Exchange) hold(n int64) bool {
 	if x.bodies == nil {
 		return true
 	}
-	if !x.bodies.take(n) {
+	if x.held == 0 {
+		x.holds = x.KeyID
+	}
+	if x.holds == "" {
+		x.holds = Neighbourhood(x.Client)
+	}
+	if !x.bodies.take(x.holds, n, x.held) {
 		return false
 	}
 	x.held += n
@@ -64,7 +77,7 @@ func (x *Exchange) hold(n int64) bool {
 // release gives back what a request has held.
 func (x *Exchange) release() {
 	if x.held > 0 {
-		x.bodies.give(x.held)
+		x.bodies.give(x.holds, x.held)
 		x.held = 0
 	}
 }

@@ -27,25 +27,28 @@ const (
 // opens connections cannot keep out probes and operators.
 type Connections struct {
 	most     int
-	each     int            // of one address
+	each     int            // of one host
 	exempt   []netip.Prefix // addresses that may have all of them
 	reserve  int
+	eachOf   int // the reserve, of one host
 	reserved func(path string) bool
 	answer   []byte // to all others
 
 	mu       sync.Mutex
 	open     int
-	inside   int // of the reserve
-	of       map[netip.Addr]int
+	inside   int                // of the reserve
+	of       map[netip.Addr]int // by host
+	within   map[netip.Addr]int // the same, of the reserve
 	held     int
 	answered atomic.Uint64 // that there is no room
 }
 
 // NewConnections bounds connections by most, of which one address may have half, unless it is one of exempt, such as those of proxies; and those for
-// paths that are reserved by another number.
+// paths that are reserved by another number, of which one address may have an eighth. An address is an IPv4 address or a /64 of IPv6, which one host has.
 func NewConnections(most int, exempt []netip.Prefix, reserve int, reserved func(path string) bool) *Connections {
 	return &Connections{
-		most: most, each: (most + 1) / 2, exempt: exempt, reserve: reserve, reserved: reserved, answer: crowded(), of: map[netip.Addr]int{},
+		most: most, each: (most + 1) / 2, exempt: exempt, reserve: reserve, eachOf: max(reserve/8, 1), reserved: reserved, answer: crowded(),
+		of: map[netip.Addr]int{}, within: map[netip.Addr]int{},
 	}
 }
 
@@ -68,7 +71,7 @@ func (c *Connections) Bound(l net.Listener) net.Listener {
 	if c == nil {
 		return l
 	}
-	b := &boundListener{Listener: l, bounds: c, ready: make(chan accepted, backlog), done: make(chan struct{})}
+	b := &boundListener{Listener: l, bounds: c, ready: make(chan net.Conn, backlog), failed: make(chan error), done: make(chan struct{})}
 	go b.run()
 	return b
 }
@@ -76,14 +79,10 @@ func (c *Connections) Bound(l net.Listener) net.Listener {
 type boundListener struct {
 	net.Listener
 	bounds *Connections
-	ready  chan accepted
+	ready  chan net.Conn
+	failed chan error // holds none: an old failure would be waited behind when it is over
 	once   sync.Once
 	done   chan struct{} // closed by Close
-}
-
-type accepted struct {
-	conn net.Conn
-	err  error
 }
 
 // run accepts until the listener is closed.
@@ -91,7 +90,9 @@ func (l *boundListener) run() {
 	for {
 		conn, err := l.Listener.Accept()
 		if err != nil {
-			if !l.give(accepted{err: err}) {
+			select {
+			case l.failed <- err:
+			case <-l.done:
 				return
 			}
 			continue
@@ -107,24 +108,22 @@ func (l *boundListener) run() {
 	}
 }
 
-// give has Accept return something. It is false when nobody accepts any more.
-func (l *boundListener) give(a accepted) bool {
+// give has Accept return a connection, or closes it when nobody accepts any more.
+func (l *boundListener) give(conn net.Conn) {
 	select {
-	case l.ready <- a:
-		return true
+	case l.ready <- conn:
 	case <-l.done:
-		if a.conn != nil {
-			_ = a.conn.Close() //nolint:errcheck // nobody is there
-		}
-		return false
+		_ = conn.Close() //nolint:errcheck // nobody is there
 	}
 }
 
 // Accept returns the next connection that is served.
 func (l *boundListener) Accept() (net.Conn, error) {
 	select {
-	case a := <-l.ready:
-		return a.conn, a.err
+	case conn := <-l.ready:
+		return conn, nil
+	case err := <-l.failed:
+		return nil, err
 	case <-l.done:
 		return nil, net.ErrClosed
 	}
@@ -136,28 +135,36 @@ func (l *boundListener) Close() error {
 	err := l.Listener.Close()
 	for {
 		select {
-		case a := <-l.ready:
-			if a.conn != nil {
-				_ = a.conn.Close() //nolint:errcheck // it has asked nothing yet
-			}
+		case conn := <-l.ready:
+			_ = conn.Close() //nolint:errcheck // it has asked nothing yet
 		default:
 			return err //nolint:wrapcheck // as net/http knows it
 		}
 	}
 }
 
+// host is where a connection comes from, and whether that may have all of them.
+func (c *Connections) host(conn net.Conn) (netip.Addr, bool) {
+	from := parseAddress(conn.RemoteAddr().String())
+	exempt := contains(c.exempt, from)
+	if p, err := from.Prefix(64); err == nil && from.Is6() {
+		from = p.Addr()
+	}
+	return from, exempt
+}
+
 // take serves a connection if there is room for it.
 func (c *Connections) take(conn net.Conn, l *boundListener) bool {
-	from := parseAddress(conn.RemoteAddr().String())
+	from, exempt := c.host(conn)
 	c.mu.Lock()
-	room := c.open < c.most && (c.of[from] < c.each || contains(c.exempt, from))
+	room := c.open < c.most && (c.of[from] < c.each || exempt)
 	if room {
 		c.open++
 		c.of[from]++
 	}
 	c.mu.Unlock()
 	if room {
-		l.give(accepted{conn: &boundConn{Conn: conn, bounds: c, from: from}})
+		l.give(&boundConn{Conn: conn, bounds: c, from: from})
 	}
 	return room
 }
@@ -192,9 +199,9 @@ func (c *Connections) sift(conn net.Conn, l *boundListener) {
 			break
 		}
 	}
-	if c.reserved(pathOf(b)) && c.enter() {
+	if from, exempt := c.host(conn); c.reserved(pathOf(b)) && c.enter(from, exempt) {
 		_ = conn.SetDeadline(time.Time{}) //nolint:errcheck // net/http sets its own
-		l.give(accepted{conn: &boundConn{Conn: conn, bounds: c, inside: true, begun: b}})
+		l.give(&boundConn{Conn: conn, bounds: c, from: from, inside: true, begun: b})
 		return
 	}
 	if _, _, held := c.counts(); held > manyHeld {
@@ -218,13 +225,14 @@ func (c *Connections) sift(conn net.Conn, l *boundListener) {
 }
 
 // enter takes a place of the reserve.
-func (c *Connections) enter() bool {
+func (c *Connections) enter(from netip.Addr, exempt bool) bool {
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.inside >= c.reserve {
+	if c.inside >= c.reserve || c.within[from] >= c.eachOf && !exempt {
 		return false
 	}
 	c.inside++
+	c.within[from]++
 	return true
 }
 
@@ -273,13 +281,15 @@ func (b *boundConn) Close() error {
 		c := b.bounds
 		c.mu.Lock()
 		defer c.mu.Unlock()
+		of := c.of
 		if b.inside {
 			c.inside--
-			return
+			of = c.within
+		} else {
+			c.open--
 		}
-		c.open--
-		if c.of[b.from]--; c.of[b.from] == 0 {
-			delete(c.of, b.from)
+		if of[b.from]--; of[b.from] == 0 {
+			delete(of, b.from)
 		}
 	})
 	return b.Conn.Close() //nolint:wrapcheck // as net/http knows it

@@ -11,7 +11,9 @@ import (
 	"net/http"
 	"net/netip"
 	"strings"
+	"sync/atomic"
 	"testing"
+	"testing/synctest"
 	"time"
 )
 
@@ -140,6 +142,82 @@ func TestAnAddressHasHalfOfTheConnections(t *testing.T) {
 }
 
 // What cannot be read as a request's path is no path.
+type fakeConn struct {
+	net.Conn
+	from string
+}
+
+func (c fakeConn) RemoteAddr() net.Addr {
+	return net.TCPAddrFromAddrPort(netip.MustParseAddrPort(c.from))
+}
+func (fakeConn) Close() error { return nil }
+
+// One host has a whole /64 of IPv6: it is one address.
+func TestTheAddressesOfAHostAreOne(t *testing.T) {
+	c := NewConnections(4, nil, 1, func(string) bool { return false })
+	l := &boundListener{bounds: c, ready: make(chan net.Conn, 8), done: make(chan struct{})} // that nobody accepts from
+	for i, want := range []bool{true, true, false, false} {
+		if got := c.take(fakeConn{from: fmt.Sprintf("[2001:db8::%x]:%d", i+1, 1000+i)}, l); got != want {
+			t.Errorf("connection %d of a host: %v", i, got)
+		}
+	}
+	if !c.take(fakeConn{from: "[2001:db8:0:1::1]:1"}, l) {
+		t.Error("another host has no room")
+	}
+	for range 3 {
+		(<-l.ready).Close()
+	}
+	if open, _, _ := c.counts(); open != 0 || len(c.of) != 0 {
+		t.Errorf("%d open, of %v", open, c.of)
+	}
+}
+
+// An address has its part of the reserve too.
+func TestAnAddressHasAPartOfTheReserve(t *testing.T) {
+	c := NewConnections(1, nil, 16, func(path string) bool { return path == "/probe" })
+	s := serveBounded(t, c, &Front{Logger: discarded(), Reserved: func(path string) bool { return path == "/probe" },
+		Next: http.HandlerFunc(func(http.ResponseWriter, *http.Request) {})})
+	s.dial()
+	until(t, "the room to be taken", func() bool { open, _, _ := c.counts(); return open == 1 })
+	for range 16 {
+		fmt.Fprintf(s.dial().c, "GET /probe HTTP/1.1\r\n") // and never the rest
+	}
+	until(t, "all to be sifted", func() bool { _, inside, _ := c.counts(); return c.answered.Load()+uint64(inside) == 16 })
+	if _, inside, _ := c.counts(); inside != 2 {
+		t.Errorf("one address has %d of 16", inside)
+	}
+}
+
+// outOfFiles is a listener without a file for another connection.
+type outOfFiles struct{ fails atomic.Int32 }
+
+func (l *outOfFiles) Accept() (net.Conn, error) {
+	l.fails.Add(1)
+	return nil, errors.New("too many open files")
+}
+func (*outOfFiles) Close() error   { return nil }
+func (*outOfFiles) Addr() net.Addr { return &net.TCPAddr{} }
+
+// Failures to accept are told as they come and are not kept: net/http waits up to a second behind each, and would wait for minutes when all is well again.
+func TestFailuresToAcceptAreNotKept(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var sick outOfFiles
+		l := NewConnections(10, nil, 1, func(string) bool { return false }).Bound(&sick)
+		for n := range int32(3) {
+			if _, err := l.Accept(); err == nil {
+				t.Fatal("no failure")
+			}
+			synctest.Wait()
+			if asked := sick.fails.Load(); asked > n+2 {
+				t.Fatalf("%d failures behind %d that were told", asked, n+1)
+			}
+		}
+		if err := l.Close(); err != nil {
+			t.Error(err)
+		}
+	})
+}
+
 func TestPathOfARequestLine(t *testing.T) {
 	for line, want := range map[string]string{
 		"GET /ops/v1/x?y=1 HTTP/1.1\r\n": "/ops/v1/x", "GET /healthz HTTP/1.1\n": "/healthz", "GET /ops/": "", "": "", "\n": "", "GET\n": "", " \n": "",

@@ -18,6 +18,7 @@ type Exchange struct {
 
 	bodies *Bodies // nil: large bodies are not counted
 	held   int64   // bytes of them
+	holds  string  // whose they are
 }
 
 // Quietly keeps what asks all the time, such as probes, out of the log, unless that is for debugging.

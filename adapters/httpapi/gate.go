@@ -1,10 +1,13 @@
 package httpapi
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"io"
 	"net/http"
 	"runtime"
+	"slices"
 	"sync"
 	"time"
 )
@@ -21,21 +24,35 @@ var (
 // what the server does in a second, however many come. Who does not get in is told at once, and has cost next to nothing.
 //
 // A place is taken when the request is there as a whole, so that slow senders have none, and given back while a request only waits for
-// somebody else. A nil Gate lets everybody in.
+// somebody else. Who has half of the places, and waits for more, keeps nobody behind him waiting. A nil Gate lets everybody in.
 type Gate struct {
 	class  string
 	bounds Bounds
-	places chan struct{} // holds a token for each that is in work
+	each   int // in work, of one
 
 	mu      sync.Mutex
-	here    int            // in work or waiting
-	of      map[string]int // the same, by who
+	here    int // in work or waiting
+	working int
+	queue   []*waiter       // in the order in which they came
+	of      map[string]part // by who
 	refused map[string]uint64
+}
+
+// part is what one has of a Gate.
+type part struct {
+	here    int // in work or waiting
+	working int
+}
+
+// waiter waits for a place.
+type waiter struct {
+	who string
+	in  chan struct{} // closed when it has one
 }
 
 // Bounds are those of a Gate.
 type Bounds struct {
-	Most   int           // in work; at least 1
+	Most   int           // in work; at least 1. Where there is a queue, one has half of them at most
 	Queue  int           // wait for a place; 0: nobody waits
 	Within time.Duration // and for how long
 	Share  int           // of one, in work and waiting; 0: half of all
@@ -47,7 +64,11 @@ func NewGate(class string, b Bounds) *Gate {
 	if b.Share <= 0 {
 		b.Share = (b.Most + b.Queue + 1) / 2
 	}
-	return &Gate{class: class, bounds: b, places: make(chan struct{}, b.Most), of: map[string]int{}, refused: map[string]uint64{"full": 0, "share": 0, "late": 0}}
+	each := b.Share
+	if b.Queue > 0 {
+		each = min(each, (b.Most+1)/2)
+	}
+	return &Gate{class: class, bounds: b, each: each, of: map[string]part{}, refused: map[string]uint64{"full": 0, "share": 0, "late": 0}}
 }
 
 // Place is what a request has in work. Its methods are for one goroutine at a time; a nil Place is one of a nil Gate.
@@ -62,28 +83,31 @@ func (g *Gate) Enter(ctx context.Context, who string) (*Place, error) {
 	if g == nil {
 		return nil, nil //nolint:nilnil // a nil Place is good for everything
 	}
-	if err := g.count(who); err != nil {
+	place := &Place{gate: g, who: who}
+	waiting, err := g.ask(who)
+	if err != nil {
 		return nil, err
 	}
-	select {
-	case g.places <- struct{}{}:
+	if waiting == nil {
 		g.yield()
-		return &Place{gate: g, who: who}, nil
-	default:
+		return place, nil
 	}
 	late := time.NewTimer(g.bounds.Within)
 	defer late.Stop()
+	reason := ""
 	select {
-	case g.places <- struct{}{}:
+	case <-waiting.in:
 		g.yield()
-		return &Place{gate: g, who: who}, nil
+		return place, nil
 	case <-late.C:
-		g.forget(who, "late")
-		return nil, ErrFull
+		reason, err = "late", ErrFull
 	case <-ctx.Done():
-		g.forget(who, "")
-		return nil, ctx.Err()
+		err = ctx.Err()
 	}
+	if !g.forget(waiting, reason) { // it has got a place meanwhile
+		place.Leave()
+	}
+	return nil, err
 }
 
 // yield has a request of a class that queues, which takes long on a processor, begin behind whatever else can run: a chain of requests that wake one
@@ -94,38 +118,61 @@ func (g *Gate) yield() {
 	}
 }
 
-// count admits somebody to a place, or to wait for one.
-func (g *Gate) count(who string) error {
+// ask gives somebody a place, or has him wait for one.
+func (g *Gate) ask(who string) (*waiter, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	switch {
 	case g.here >= g.bounds.Most+g.bounds.Queue:
 		g.refused["full"]++
-		return ErrFull
-	case who != "" && g.of[who] >= g.bounds.Share:
+		return nil, ErrFull
+	case who != "" && g.of[who].here >= g.bounds.Share:
 		g.refused["share"]++
-		return ErrShare
+		return nil, ErrShare
 	}
-	g.here++
-	if who != "" {
-		g.of[who]++
+	if g.room(who) { // nobody who waits could take it: he would have it already
+		g.add(who, 1, 1)
+		return nil, nil //nolint:nilnil // who has a place does not wait
 	}
-	return nil
+	g.add(who, 1, 0)
+	w := &waiter{who: who, in: make(chan struct{})}
+	g.queue = append(g.queue, w)
+	return w, nil
 }
 
-// forget is the opposite of count. reason is why somebody leaves who has had no place; "" if that is nobody's refusal.
-func (g *Gate) forget(who, reason string) {
+// room reports whether there is a place for somebody.
+func (g *Gate) room(who string) bool {
+	return g.working < g.bounds.Most && (who == "" || g.of[who].working < g.each)
+}
+
+// add counts somebody who has come or gone.
+func (g *Gate) add(who string, here, working int) {
+	g.here, g.working = g.here+here, g.working+working
+	if who == "" {
+		return
+	}
+	switch p := (part{g.of[who].here + here, g.of[who].working + working}); p.here {
+	case 0:
+		delete(g.of, who)
+	default:
+		g.of[who] = p
+	}
+}
+
+// forget has somebody wait no more, who is refused for that reason, "" if it is nobody's refusal. It is false when he does not wait: he has a place.
+func (g *Gate) forget(w *waiter, reason string) bool {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	g.here--
-	if who != "" {
-		if g.of[who]--; g.of[who] == 0 {
-			delete(g.of, who)
-		}
-	}
 	if reason != "" {
 		g.refused[reason]++
 	}
+	i := slices.Index(g.queue, w)
+	if i < 0 {
+		return false
+	}
+	g.queue = slices.Delete(g.queue, i, i+1)
+	g.add(w.who, -1, 0)
+	return true
 }
 
 // Leave gives the place back. Who has left has left: a second time does nothing.
@@ -134,8 +181,18 @@ func (p *Place) Leave() {
 		return
 	}
 	p.left = true
-	<-p.gate.places
-	p.gate.forget(p.who, "")
+	g := p.gate
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.add(p.who, -1, -1)
+	next := slices.IndexFunc(g.queue, func(w *waiter) bool { return g.room(w.who) })
+	if next < 0 {
+		return
+	}
+	w := g.queue[next]
+	g.queue = slices.Delete(g.queue, next, next+1)
+	g.add(w.who, 0, 1)
+	close(w.in)
 }
 
 // Admit is Enter for a request, which is answered when it is not let in.
@@ -148,16 +205,69 @@ func (g *Gate) Admit(w http.ResponseWriter, r *http.Request, who string) (*Place
 	return p, true
 }
 
-// Around has a handler serve only who is let in; each address has its share.
+// Around has a handler serve only who is let in; each address has its share. Its requests have at most 64 KiB, and its answers fit into memory.
 func (g *Gate) Around(h http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		Arrive(r)
 		p, ok := g.Admit(w, r, Neighbourhood(From(r.Context()).Client))
 		if !ok {
 			return
 		}
-		defer p.Leave()
-		h.ServeHTTP(w, r)
+		p.Answer(w, func(w http.ResponseWriter) { h.ServeHTTP(w, r) })
 	})
+}
+
+// arriveBytes is how much of a body Arrive waits for.
+const arriveBytes = 64<<10 + 1 // one more than may be, so that it is seen to be more
+
+// Arrive waits until a request is there, up to 64 KiB of its body, so that who sends slowly takes no place. What is wrong with the body is said
+// when it is read.
+func Arrive(r *http.Request) {
+	if r.Body == nil || r.Body == http.NoBody {
+		return
+	}
+	b, _ := io.ReadAll(io.LimitReader(r.Body, arriveBytes)) //nolint:errcheck // the body says it again
+	r.Body = struct {
+		io.Reader
+		io.Closer
+	}{io.MultiReader(bytes.NewReader(b), r.Body), r.Body}
+}
+
+// Answer gives the place back when the answer is complete, and sends it then: who does not read it keeps nobody out. The answer is kept in memory.
+func (p *Place) Answer(w http.ResponseWriter, serve func(http.ResponseWriter)) {
+	defer p.Leave() // when it panics
+	a := &answer{ResponseWriter: w}
+	serve(a)
+	p.Leave()
+	a.send()
+}
+
+// answer keeps what is written. What else a writer can do, it cannot.
+type answer struct {
+	http.ResponseWriter
+	status int
+	body   []byte
+}
+
+func (a *answer) WriteHeader(status int) {
+	if a.status == 0 && status >= 200 { // 1xx are no answers yet
+		a.status = status
+	}
+}
+
+func (a *answer) Write(b []byte) (int, error) {
+	a.WriteHeader(http.StatusOK)
+	a.body = append(a.body, b...)
+	return len(b), nil
+}
+
+func (a *answer) send() {
+	if a.status != 0 {
+		a.ResponseWriter.WriteHeader(a.status)
+	}
+	if len(a.body) > 0 {
+		_, _ = a.ResponseWriter.Write(a.body) //nolint:errcheck // nobody is there
+	}
 }
 
 // Refuse answers whom a gate has not let in: 429 when its share is taken, else 503, each with Retry-After. It is no line of the log: there

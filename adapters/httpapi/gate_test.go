@@ -3,6 +3,8 @@ package httpapi
 import (
 	"context"
 	"errors"
+	"fmt"
+	"io"
 	"net/http"
 	"net/http/httptest"
 	"strings"
@@ -88,6 +90,83 @@ func TestGateQueueIsBoundedInLengthAndTime(t *testing.T) {
 	})
 }
 
+// One who floods a class that queues has half of its places, and not all of them while others wait.
+func TestGateLeavesPlacesToOthers(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		g := NewGate("reads", Bounds{Most: 4, Queue: 16, Within: time.Second})
+		got := make(chan *Place, 8)
+		for range 8 {
+			go func() {
+				p, err := g.Enter(t.Context(), "flood")
+				if err != nil {
+					got <- nil
+					return
+				}
+				got <- p
+			}()
+		}
+		synctest.Wait()
+		if working, waiting, _ := g.counts(); working != 2 || waiting != 6 {
+			t.Errorf("one has %d of 4 places, and waits for %d", working, waiting)
+		}
+		begun := time.Now()
+		p, err := g.Enter(t.Context(), "other")
+		if err != nil || time.Since(begun) != 0 {
+			t.Errorf("another one after %s: %v", time.Since(begun), err)
+		}
+		p.Leave()
+		(<-got).Leave() // and one who waits has its place
+		synctest.Wait()
+		if working, waiting, _ := g.counts(); working != 2 || waiting != 5 {
+			t.Errorf("behind one: %d in work, %d wait", working, waiting)
+		}
+		for range 7 {
+			p := <-got
+			defer p.Leave()
+		}
+		time.Sleep(time.Second)
+		if working, waiting, refused := g.counts(); working != 2 || waiting != 0 || refused["late"] != 5 {
+			t.Errorf("%d in work, %d wait, refused %v, shares %v", working, waiting, refused, g.of)
+		}
+	})
+}
+
+// Who sends his body slowly, and who does not read his answer, has no place.
+func TestSlowClientsHaveNoPlace(t *testing.T) {
+	g := NewGate("gateways", Bounds{Most: 1, Share: 1})
+	large := strings.Repeat("x", 16<<20)
+	front := &Front{Logger: discarded(), Next: g.Around(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		b, err := io.ReadAll(r.Body)
+		switch {
+		case err != nil:
+			w.WriteHeader(http.StatusBadRequest)
+		case r.URL.Path == "/large":
+			io.WriteString(w, large)
+		default:
+			fmt.Fprintf(w, "%d bytes", len(b))
+		}
+	}))}
+	s := serveBounded(t, NewConnections(100, nil, 1, func(string) bool { return false }), front)
+	sender, reader := s.dial(), s.dial()
+	fmt.Fprintf(sender.c, "POST /a HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\n12345")
+	fmt.Fprintf(reader.c, "GET /large HTTP/1.1\r\nHost: x\r\n\r\n")
+	if _, err := reader.in.ReadByte(); err != nil { // it is being answered
+		t.Fatal(err)
+	}
+	if status, _, body := s.dial().ask("/b"); status != http.StatusOK || body != "0 bytes" {
+		t.Errorf("beside slow clients: %d %s", status, body)
+	}
+	fmt.Fprintf(sender.c, "67890")
+	res, err := http.ReadResponse(sender.in, nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer res.Body.Close()
+	if b, err := io.ReadAll(res.Body); err != nil || string(b) != "10 bytes" {
+		t.Errorf("who sent slowly: %s %v", b, err)
+	}
+}
+
 func TestNilGateLetsEverybodyIn(t *testing.T) {
 	var g *Gate
 	for range 3 {
@@ -154,9 +233,9 @@ func TestLargeBodiesShareABound(t *testing.T) {
 	})}
 	var running sync.WaitGroup
 	send := func(n int) {
-		running.Go(func() {
-			front.ServeHTTP(httptest.NewRecorder(), httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", n))))
-		})
+		r := httptest.NewRequest(http.MethodPost, "/", strings.NewReader(strings.Repeat("x", n)))
+		r.RemoteAddr = fmt.Sprintf("192.0.2.%d:1", n%251) // each has its share
+		running.Go(func() { front.ServeHTTP(httptest.NewRecorder(), r) })
 	}
 	for _, c := range []struct {
 		bytes int
@@ -175,6 +254,25 @@ func TestLargeBodiesShareABound(t *testing.T) {
 	running.Wait()
 	if used, refused := bodies.counts(); used != 0 || refused != 1 {
 		t.Errorf("%d bytes left, %d refused", used, refused)
+	}
+}
+
+// One key leaves room for the large bodies of others.
+func TestAKeyHasHalfOfTheLargeBodies(t *testing.T) {
+	bodies := NewBodies(64 << 10)
+	of := func(key string) *Exchange { return &Exchange{KeyID: key, bodies: bodies} }
+	a, again, b := of("key_a"), of("key_a"), of("key_b")
+	if !a.hold(32<<10) || again.hold(1) || !b.hold(32<<10) {
+		t.Error("a share is not half")
+	}
+	a.release()
+	if !again.hold(32 << 10) {
+		t.Error("what was given back is not there")
+	}
+	again.release()
+	b.release()
+	if used, refused := bodies.counts(); used != 0 || refused != 1 || len(bodies.of) != 0 {
+		t.Errorf("%d used, %d refused, %v", used, refused, bodies.of)
 	}
 }
 

@@ -54,6 +54,9 @@ func (rd *Readiness) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	for i, f := range findings {
 		if f.err != nil {
 			status, word = http.StatusServiceUnavailable, "not ready"
+			if r.Context().Err() != nil { // who asked has gone: it says nothing of us
+				continue
+			}
 			rd.logger.Warn("not ready", "check", rd.checks[i].Name, "error", f.err)
 		}
 		b = appendFinding(b, rd.checks[i].Name, f, i == 0)

@@ -34,7 +34,7 @@ const (
 	readQueue           = 256
 	readQueueWithin     = time.Second
 	maxPages            = 256 // that customers load; some of them wait for a gateway
-	maxGateways         = 64  // messages of banks and gateways
+	maxGateways         = 128 // messages of banks and gateways: as many as gateway.Checkouts has in work, so that two that hang leave room
 	gatewayQueue        = 256
 	gatewayQueueWithin  = 5 * time.Second
 	maxOperators        = 8

@@ -2,7 +2,10 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 
@@ -138,4 +141,35 @@ func TestSecretsLost(t *testing.T) {
 		w.start("--gateway-wait", "5s") // once is enough
 		w.stop()
 	})
+}
+
+// TestSecretsAndMasterKeyLost: with the secrets, the master key beside them is gone. As told, a server on SQLite makes another one, as at its first start; one that
+// the secrets are bound to is never made up for.
+func TestSecretsAndMasterKeyLost(t *testing.T) {
+	t.Parallel()
+	dir := t.TempDir()
+	flags := storeFlags{DB: "sqlite:" + filepath.Join(dir, "ledger.db"), MasterKeyFile: filepath.Join(dir, "master.key")}
+	if err := flags.migrate(t.Context(), 1); err != nil {
+		t.Fatal(err)
+	}
+	accepted := func() error {
+		t.Helper()
+		if err := os.Remove(flags.MasterKeyFile); err != nil && !errors.Is(err, os.ErrNotExist) {
+			t.Fatal(err)
+		}
+		return flags.acceptLostSecrets(t.Context())
+	}
+	if err := accepted(); err != nil {
+		t.Fatalf("nothing is bound to the key that is lost: %v", err)
+	}
+	s, err := flags.open(t.Context(), false)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := s.Close(); err != nil {
+		t.Fatal(err)
+	}
+	if err := accepted(); !errors.Is(err, os.ErrNotExist) {
+		t.Errorf("the secrets are there, and their key is not: %v", err)
+	}
 }

@@ -150,6 +150,7 @@ func (g *Pages) guard(serve func(http.ResponseWriter, *http.Request)) http.Handl
 			g.fail(w, http.StatusTooManyRequests, "Too many requests", "Please wait a minute, then load this page again.")
 			return
 		}
+		httpapi.Arrive(r)
 		place, err := g.opts.Gate.Enter(r.Context(), address)
 		if err != nil {
 			httpapi.From(r.Context()).Quiet = true

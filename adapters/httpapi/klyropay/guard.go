@@ -91,7 +91,13 @@ func (a *API) guard(need access, serve handler) http.Handler {
 type handler func(http.ResponseWriter, *http.Request, *caller)
 
 // reads serves a request that reads, when there is room for one.
-func (a *API) reads(serve handler) handler { return placed(a.opts.Reads, serve) }
+func (a *API) reads(serve handler) handler {
+	return func(w http.ResponseWriter, r *http.Request, c *caller) {
+		if place, ok := a.opts.Reads.Admit(w, r, c.merchant.ID); ok {
+			place.Answer(w, func(w http.ResponseWriter) { serve(w, r, c) })
+		}
+	}
+}
 
 // works admits a command to a place in work, which the caller gives back. Its body has been read: who sends slowly has no place. It answers for
 // itself when it returns false.
