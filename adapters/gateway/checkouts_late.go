@@ -24,7 +24,7 @@ const (
 	lateGap    = time.Minute      // between them; doubled each time
 	maxLateGap = 15 * time.Minute // at most
 	lateFor    = 48 * time.Hour   // behind an event: older ones that are read again are not asked about
-	lateBusy   = 5 * time.Second  // until the next look when a company has its share of questions
+	lateBusy   = 5 * time.Second  // until the next look when a company has its share of questions; doubled each time, up to maxLateGap
 	maxLate    = 2                // questions of this kind at a time, for each company
 )
 
@@ -39,6 +39,7 @@ type lateMemory struct {
 	Status   wallet.Status `json:"status,omitempty"`   // of the payin that the rest is about
 	Asked    int           `json:"asked,omitempty"`    // questions that are behind it
 	Failures int           `json:"failures,omitempty"` // tries of the next one without an answer
+	Busy     int           `json:"busy,omitempty"`     // looks in a row at which the company had its share
 }
 
 // next is when the company is asked next; false when it has been asked for the last time.
@@ -121,10 +122,12 @@ func (c *Checkouts) late(ctx context.Context, j work.Job) work.Outcome {
 		return again(due)
 	}
 	done, free := c.lateTurns.take(p.Gateway)
-	if !free {
-		return again(c.jittered(now.Add(lateBusy), now))
+	if !free { // while a company hangs, they are many
+		m.Busy++
+		return again(c.jittered(now.Add(doubled(lateBusy, m.Busy-1, maxLateGap)), now))
 	}
 	defer done()
+	m.Busy = 0
 	if err := c.askLate(ctx, p); err != nil {
 		if m.Failures++; m.Failures < lateTries {
 			return again(c.jittered(now.Add(doubled(lateGap, m.Failures-1, maxLateGap)), now))

@@ -180,3 +180,45 @@ func TestCompanyThatIsSilentAboutAnEnd(t *testing.T) {
 		t.Error(s.payment(p.Payment).Status)
 	}
 }
+
+// While a company hangs, the payins that it is to be asked about wait for their turns, longer each time: they are many. When it answers again, it is asked.
+func TestLateQuestionsWaitForTheirTurns(t *testing.T) {
+	t.Parallel()
+	s := newShop(t, migrations.SQLite)
+	engine := s.checkouts()
+	p := s.ordered(engine)
+	s.expire(p)
+	s.hear(engine, "payin.expired")
+	s.pass(10 * time.Minute)
+	now, o := s.now(), s.options()
+	o.Clock, o.Jitter = func() time.Time { return now }, func(time.Duration) time.Duration { return 0 }
+	engine, err := gateway.NewCheckouts(s.books, s.vault, s.jobs, []gateway.Checkout{s.fake, s.spare}, o)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var taken []func()
+	for done, free := engine.LateTurn(p.Gateway); free; done, free = engine.LateTurn(p.Gateway) {
+		taken = append(taken, done)
+	}
+	j, found, err := s.jobs.Find(t.Context(), gateway.LateJobs, p.Payment)
+	if err != nil || !found {
+		t.Fatal(found, err)
+	}
+	for _, seconds := range []int{5, 10, 20, 40, 80, 160, 320, 640, 900, 900} {
+		wait := time.Duration(seconds) * time.Second
+		out := engine.LateHandler()(t.Context(), j)
+		memory, is := gateway.PutOff(out, now.Add(wait))
+		if j.Payload = memory; !is {
+			t.Errorf("not put off for %s: %+v", wait, out)
+		}
+	}
+	if asked := s.fake.collected(); asked != 0 {
+		t.Errorf("asked %d times", asked)
+	}
+	for _, done := range taken {
+		done()
+	}
+	if asked, left := s.late(engine, 0); asked != 1 || left != 1 {
+		t.Errorf("asked %d times, %d jobs", asked, left)
+	}
+}

@@ -45,6 +45,17 @@ func (c *Checkouts) TrialHandler() Stepper { return c.trial }
 // LateHandler handles a job of LateJobs.
 func (c *Checkouts) LateHandler() Stepper { return c.late }
 
+// PutOff reports whether an outcome puts its job off until then, and returns what the job is to remember.
+func PutOff(o work.Outcome, until time.Time) (memory []byte, is bool) {
+	memory = reflect.ValueOf(o).FieldByName("payload").Bytes()
+	return memory, reflect.DeepEqual(o, work.Again(until, memory))
+}
+
+// LateTurn takes one of a company's turns of questions about payins that have ended.
+func (c *Checkouts) LateTurn(company string) (done func(), free bool) {
+	return c.lateTurns.take(company)
+}
+
 // ExpiryHandler handles a job of ExpiryJobs.
 func (e *Expiry) ExpiryHandler() Stepper { return e.expire }
 

@@ -29,8 +29,8 @@ type Auditable interface {
 
 // Accountable is an Auditable that finds what Verify cannot reach from the records.
 type Accountable interface {
-	// Stray returns the position of the first message that no record accounts for; Seq is 0 for none.
-	Stray(ctx context.Context, partition int) (eventstore.Position, error)
+	// Stray returns the position of the first message that no record accounts for; false for none.
+	Stray(ctx context.Context, partition int) (message eventstore.Position, found bool, err error)
 	// EachKept calls f with the snapshots of the partition, without their states. An error of f ends it, and is returned.
 	EachKept(ctx context.Context, partition int, f func(kept eventstore.Snapshot) error) error
 	// CheckIndex compares what finds records by their names with the records, and returns how many were compared, from the first on,
@@ -294,11 +294,11 @@ func (v *verifier) stray(ctx context.Context, partition int) error {
 	if !able {
 		return nil
 	}
-	message, err := log.Stray(ctx, partition)
+	message, found, err := log.Stray(ctx, partition)
 	if err != nil {
 		return err
 	}
-	if message.Seq != 0 {
+	if found {
 		v.note(checkEvidence, message, fmt.Errorf("a message is kept with record %s, which does not have it", message), 0)
 	}
 	return nil
@@ -447,7 +447,7 @@ func (v *verifier) unfounded(ctx context.Context, head eventstore.Head) error {
 		return nil
 	}
 	return log.EachKept(ctx, head.Partition, func(s eventstore.Snapshot) error {
-		if of := v.streams[s.Stream]; of != nil && of.since <= s.Seq || !strings.HasPrefix(s.Stream, "wallet:") || s.Fold != foldVersion || s.Seq > head.Seq {
+		if of := v.streams[s.Stream]; of != nil && of.since <= s.Seq || !strings.HasPrefix(s.Stream, "wallet:") || s.Fold != foldVersion || s.Seq < 1 || s.Seq > head.Seq {
 			return nil
 		}
 		at, err := v.log.Read(ctx, head.Partition, s.Seq-1, 1)

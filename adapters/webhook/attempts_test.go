@@ -12,6 +12,7 @@ import (
 	"strconv"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"time"
 
@@ -501,4 +502,30 @@ func TestManySlowMerchantsHoldUpNobody(t *testing.T) {
 		s.await(s.callback("mer_quick", "txn_quick"+strconv.Itoa(i)), webhook.Delivered)
 	}
 	t.Logf("%d calls to those that hang while 50 were delivered", len(slow.got())-before)
+}
+
+// A merchant whose receiver was slow once does not wait until those that hang have nothing due any more: they take turns.
+func TestSlowMerchantsTakeTurns(t *testing.T) {
+	t.Parallel()
+	s := newScene(t, sqliteWork(t)())
+	hanging := receiverThat(t, func(_ http.ResponseWriter, r *http.Request) { <-r.Context().Done() })
+	var met atomic.Bool
+	once := receiverThat(t, func(_ http.ResponseWriter, r *http.Request) {
+		if met.CompareAndSwap(false, true) {
+			<-r.Context().Done()
+		}
+	})
+	s.join("mer_once", once.URL)
+	s.callback("mer_once", "txn_slow")
+	s.run(s.store, webhook.Options{PerMerchant: 2, Concurrency: 8, Timeout: 400 * time.Millisecond, Gap: time.Hour, Attempts: 2})
+	until(t, "it is slow", func() bool { return len(once.got()) == 1 })
+	for i := range 10 {
+		name := "mer_hangs" + strconv.Itoa(i)
+		s.join(name, hanging.URL)
+		for n := range 100 {
+			s.callback(name, fmt.Sprintf("txn_hangs%d_%d", i, n))
+		}
+	}
+	until(t, "the others are slow, too", func() bool { return len(hanging.got()) > 10*2+8 })
+	s.await(s.callback("mer_once", "txn_quick"), webhook.Delivered)
 }

@@ -71,7 +71,8 @@ const (
 )
 
 // maxSlow bounds the merchants that are remembered as slow: those whose receiver last took more than half of the timeout. All of them together have half of the
-// places, however many they are: a network that lets nothing through to a part of the merchants must not hold up the others.
+// places, however many they are: a network that lets nothing through to a part of the merchants must not hold up the others. They take turns, so that
+// one that is quick again is found out soon, whatever the others have due.
 const maxSlow = 1000
 
 // Sender makes the attempts.
@@ -101,6 +102,7 @@ type round struct {
 	active  map[string]bool // by delivery id
 	busy    map[string]int  // by merchant
 	slow    map[string]bool // by merchant; see maxSlow
+	served  map[string]bool // those of slow that have had their turn: each has one before any has another
 	failed  int             // failures of the store in a row
 }
 
@@ -113,7 +115,7 @@ type ending struct {
 // Run makes the attempts that are due until ctx ends, then waits for those under way, which end within the timeout. It outlives
 // a store that is away.
 func (s *Sender) Run(ctx context.Context) {
-	r := &round{Sender: s, ended: make(chan ending, s.options.Concurrency), active: map[string]bool{}, busy: map[string]int{}, slow: map[string]bool{}}
+	r := &round{Sender: s, ended: make(chan ending, s.options.Concurrency), active: map[string]bool{}, busy: map[string]int{}, slow: map[string]bool{}, served: map[string]bool{}}
 	timer := time.NewTimer(0)
 	defer timer.Stop()
 	for ctx.Err() == nil {
@@ -173,7 +175,7 @@ func (r *round) start(ctx context.Context) (started int, err error) {
 		slow += r.busy[m]
 	}
 	for m := range r.slow {
-		if slow >= share && r.busy[m] < r.options.PerMerchant {
+		if (slow >= share || r.served[m]) && r.busy[m] < r.options.PerMerchant {
 			full = append(full, m)
 		}
 	}
@@ -183,15 +185,17 @@ func (r *round) start(ctx context.Context) (started int, err error) {
 	if err != nil {
 		return 0, err
 	}
+	turn := false // a slow one's
 	for _, d := range due {
 		if len(r.active) >= r.options.Concurrency {
 			break
 		}
-		if r.active[d.ID] || r.busy[d.Merchant] >= r.options.PerMerchant || r.slow[d.Merchant] && slow >= share {
+		if r.active[d.ID] || r.busy[d.Merchant] >= r.options.PerMerchant || r.slow[d.Merchant] && (slow >= share || r.served[d.Merchant]) {
 			continue
 		}
 		if r.slow[d.Merchant] {
 			slow++
+			turn, r.served[d.Merchant] = true, true
 		}
 		r.active[d.ID] = true
 		r.busy[d.Merchant]++
@@ -201,6 +205,12 @@ func (r *round) start(ctx context.Context) (started int, err error) {
 			r.ended <- ending{d, took}
 		})
 	}
+	if !turn && slow < share && len(r.served) > 0 { // all who have something due have had theirs
+		clear(r.served)
+		if started == 0 {
+			return r.start(ctx)
+		}
+	}
 	return started, nil
 }
 
@@ -209,6 +219,7 @@ func (r *round) forget(d ending) {
 	case d.took == 0:
 	case d.took < r.options.Timeout/2:
 		delete(r.slow, d.Merchant)
+		delete(r.served, d.Merchant)
 	case len(r.slow) < maxSlow:
 		r.slow[d.Merchant] = true
 	}

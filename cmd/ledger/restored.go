@@ -9,6 +9,7 @@ import (
 	"github.com/khata-ledger/khata/adapters/bus"
 	"github.com/khata-ledger/khata/eventstore/proof"
 	"github.com/khata-ledger/khata/eventstore/vault"
+	"github.com/khata-ledger/khata/migrations"
 )
 
 // checkSecrets refuses secrets that are empty where the log is not: they were lost, or are to be restored still. What is sealed in the log could not be
@@ -31,7 +32,7 @@ func (s *stores) checkSecrets(ctx context.Context) error {
 	return nil
 }
 
-// acceptLostSecrets binds empty secrets to the master key, so that open takes them.
+// acceptLostSecrets binds empty secrets to the master key, so that open takes them. A key that is lost with them is made anew, where the first start would make it.
 func (f *storeFlags) acceptLostSecrets(ctx context.Context) error {
 	loc, err := f.location()
 	if err != nil {
@@ -45,7 +46,10 @@ func (f *storeFlags) acceptLostSecrets(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	_, err = openVault(ctx, s.secrets, keyFile, false)
+	bound, err := s.bound(ctx)
+	if err == nil {
+		_, err = openVault(ctx, s.secrets, keyFile, !bound && s.dialect == migrations.SQLite)
+	}
 	return errors.Join(err, s.Close())
 }
 
@@ -54,7 +58,8 @@ func (f *storeFlags) acceptLostSecrets(ctx context.Context) error {
 // again would be paid again. A person has to look first.
 //
 // As told, it goes on. What was under way in the copy may have ended in what is lost, and its job with it: so the consumers that make jobs read the log from
-// its beginning, as those of a store without work do. Callbacks have been queued once for each record that is there, and are not again.
+// its beginning, as those of a store without work do. Callbacks have been queued once for each record that is there, and are not again: they go on behind
+// the last of them. Here, before anything is recorded: a reader that went back to the head later would pass over what has come meanwhile.
 func (s *server) checkNotRestored(ctx context.Context, c consumer) error {
 	name := bus.Consumer(c.group, c.topic)
 	for p := range s.stores.info.Partitions {
@@ -73,8 +78,12 @@ func (s *server) checkNotRestored(ctx context.Context, c consumer) error {
 			return fmt.Errorf("the log ends at %d:%d, and %s has seen %d:%d: an older copy of the log was restored, and it lacks payments "+
 				"that were made since; compare them with the bank's list, then start with --accept-restored-log", p, head.Seq, name, p, seen)
 		}
-		if s.cfg.AcceptRestoredLog && c.group != "callbacks" && seen > 0 {
-			if err := s.stores.work.SetCheckpoint(ctx, name, p, seen, 0); err != nil {
+		from := int64(0)
+		if c.group == "callbacks" {
+			from = min(seen, head.Seq)
+		}
+		if s.cfg.AcceptRestoredLog && seen > from {
+			if err := s.stores.work.SetCheckpoint(ctx, name, p, seen, from); err != nil {
 				return err
 			}
 		}
@@ -84,8 +93,11 @@ func (s *server) checkNotRestored(ctx context.Context, c consumer) error {
 
 // checkNotRewound refuses a log that ends before what was signed of it last, which the secrets keep: as checkNotRestored does, where work was not kept.
 func (s *server) checkNotRewound(ctx context.Context) error {
-	if _, err := s.stores.vault.Secret(ctx, lastCheckpointSecret); errors.Is(err, vault.ErrNotFound) {
+	switch _, err := s.stores.vault.Secret(ctx, lastCheckpointSecret); {
+	case errors.Is(err, vault.ErrNotFound):
 		return nil
+	case err != nil && !errors.Is(err, vault.ErrTampered): // a store that is away for a moment is no reason to go without
+		return fmt.Errorf("reading the last checkpoint signed: %w", err)
 	}
 	p := &prover{stores: s.stores}
 	key, err := p.key(ctx)
